@@ -1,0 +1,493 @@
+"""The Rust core as Python sees it. These docstrings are the reference; `make lint` holds them to the build."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+class _SupportsDlpack(Protocol):
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+Buffer: TypeAlias = Any
+"""Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a numpy array."""
+
+Logits: TypeAlias = _SupportsDlpack | NDArray[Any]
+"""(batch, vocab_size) or (vocab_size,) in float32, float16 or bfloat16, on the CPU.
+
+Taken by `__dlpack__` (numpy, torch, mlx, jax, ...) or by the buffer protocol. Rows may be strided, the elements of a row
+must be adjacent. Read-only arrays are accepted wherever nothing is written.
+"""
+
+__version__: str
+
+@final
+class Vocab:
+    """Token ids and the bytes each stands for. Immutable, safe to share between threads."""
+
+    @classmethod
+    def from_bytes(
+        cls,
+        tokens: Sequence[bytes | None],
+        *,
+        special_ids: Iterable[int] = (),
+        eos_ids: Iterable[int] = (),
+    ) -> Vocab:
+        """A vocabulary from anywhere: `tokens[id]` is the bytes of token `id`, None where the id stands for nothing.
+
+        `special_ids` are dropped from text when `skip_special_tokens` is on; `eos_ids` end a generation.
+        Raises VocabError on an empty vocabulary or one beyond the limit, TokenIdError on an id outside it.
+
+        >>> vocab = Vocab.from_bytes([b"a", b"b", None, b"<end>"], special_ids=[3], eos_ids=[3])
+        >>> len(vocab), vocab.token_bytes(1), vocab.eos_ids
+        (4, b'b', [3])
+        """
+
+    def __len__(self) -> int:
+        """One more than the largest id."""
+
+    def token_bytes(self, token_id: int, /) -> bytes:
+        """The bytes of a token. Raises TokenIdError if the vocabulary lacks the id."""
+
+    def is_special(self, token_id: int, /) -> bool: ...
+    @property
+    def special_ids(self) -> list[int]: ...
+    @property
+    def eos_ids(self) -> list[int]: ...
+    def detokenizer(self, *, skip_special_tokens: bool = True) -> Detokenizer: ...
+
+@final
+class Tokenizer:
+    """Text to token ids and back. Immutable, safe to share between threads.
+
+    Encoding goes through Hugging Face's `tokenizers`; decoding is ours. Byte-level vocabularies (GPT-2, Llama 3, Qwen,
+    SmolLM2, ...) are supported; any other decoder raises TokenizerError on load.
+    """
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str], /) -> Tokenizer:
+        """Load a Hugging Face `tokenizer.json`. Raises TokenizerError, or OSError if the file cannot be read."""
+
+    @classmethod
+    def from_json(cls, json: str | bytes, /, *, eos_tokens: Sequence[str] | None = None) -> Tokenizer:
+        """Load the text of a `tokenizer.json`.
+
+        `tokenizer.json` does not say which tokens end a generation. `eos_tokens` names them; without it, those special
+        tokens count that the field uses for it: `</s>`, `<|endoftext|>`, `<|im_end|>`, `<|eot_id|>`, `<|end_of_text|>`,
+        `<|eom_id|>`, `<|return|>`, `<|end|>`, `<end_of_turn>`, `<eos>`.
+        """
+
+    @classmethod
+    def from_gguf(cls, gguf: Gguf, /) -> Tokenizer:
+        """The tokenizer inside a GGUF file (`tokenizer.ggml.model` "gpt2"; pre-tokenizers smollm, gpt-2, starcoder)."""
+
+    @property
+    def vocab(self) -> Vocab: ...
+    def __len__(self) -> int: ...
+    def encode(self, text: str, /, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[int]:
+        """Token ids of a text.
+
+        add_special_tokens: let the tokenizer's post-processor add what it adds (a leading BOS in Llama 3).
+        allow_special: read the text of a special token (`<|im_end|>`) as that token. Off by default: what a user typed
+        must not be able to forge a turn.
+
+        Raises TokenizerError if the tokenizer fails.
+        """
+
+    def decode(self, token_ids: Iterable[int], /, *, skip_special_tokens: bool = True) -> str:
+        """The text of token ids; ids the vocabulary lacks are skipped, bytes that are not UTF-8 become U+FFFD.
+
+        Always equal to the concatenation of what `detokenizer()` gives for the same ids.
+        """
+
+    def detokenizer(self, *, skip_special_tokens: bool = True) -> Detokenizer: ...
+    def token_to_id(self, token: str, /) -> int | None: ...
+    @property
+    def bos_id(self) -> int | None: ...
+    @property
+    def eos_ids(self) -> list[int]: ...
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja source that came with the tokenizer (GGUF), or None."""
+
+@final
+class Detokenizer:
+    """One stream of token ids to text that never ends in half a character. One owner; not shared between threads.
+
+    Ill-formed UTF-8 becomes one U+FFFD for each maximal subpart (Unicode 15, 3.9, "U+FFFD Substitution of Maximal
+    Subparts"), as `bytes.decode("utf-8", "replace")` does.
+
+    >>> vocab = Vocab.from_bytes([b"\\xe2\\x82", b"\\xac", b"!"])
+    >>> stream = vocab.detokenizer()
+    >>> [stream.step(0), stream.step(1), stream.step(2), stream.finish()]
+    ['', '\u20ac', '!', '']
+    """
+
+    def step(self, token_id: int, /) -> str:
+        """The text that became certain with this token. Ids the vocabulary lacks give ""."""
+
+    def finish(self) -> str:
+        """The text still held (an unfinished character is one U+FFFD); afterwards the stream is as new."""
+
+    def reset(self) -> None:
+        """Forget what is held."""
+
+@final
+class StopMatcher:
+    """Finds the first of some stop strings in a stream of text and never shows a part of it.
+
+    The stop whose end comes first wins, and of those ending there the longest. What is held back is exactly the longest
+    suffix of the text that is a proper prefix of some stop. The result does not depend on how the text is cut.
+
+    >>> stop = StopMatcher(["END"])
+    >>> stop.feed("the E"), stop.feed("N"), stop.feed("D of it")
+    (('the ', None), ('', None), ('', 'END'))
+    """
+
+    def __init__(self, stops: Sequence[str], *, include_stop: bool = False) -> None:
+        """Raises ParameterError on an empty stop, LimitError on more than 16 stops or one over 1,024 bytes."""
+
+    def feed(self, text: str, /) -> tuple[str, str | None]:
+        """(text safe to show, the stop that matched or None). After a match everything is ("", None)."""
+
+    def finish(self) -> str:
+        """The text still held, "" after a match; afterwards the matcher is as new."""
+
+    def reset(self) -> None: ...
+
+def apply_mask(logits: Logits, mask: NDArray[np.int32], /) -> None:
+    """Set each logit whose mask bit is 0 to -inf, in place.
+
+    logits: (batch, vocab_size), writable. mask: int32 (batch, ceil(vocab_size / 32)); bit `t & 31` of word `t >> 5` is
+    token t, 1 = allowed (as in xgrammar and llguidance). Either may have one dimension for a single row.
+    Raises ArrayError if shapes, dtypes or devices do not fit, or logits cannot be written.
+    """
+
+@final
+class SamplingParams:
+    """How one request draws its tokens. Immutable; compares and pickles by value.
+
+    temperature: >= 0; 0 is greedy (the largest logit, the lowest id among equals).
+    top_k: keep the k most likely tokens, ties by lowest id; 0 keeps all.
+    top_p: in (0, 1]; keep the shortest prefix of the descending order whose mass, renormalised after top_k, reaches
+        top_p (Holtzman et al., 1904.09751); the token that crosses is kept.
+    seed: 0 <= seed < 2**64; the same seed gives the same tokens for the same logits, whatever else is in the batch.
+        None draws one, readable afterwards.
+    choice: which of several completions of one prompt this is; choices of one seed are independent.
+    logprobs: None, or how many of the most likely tokens to report beside the chosen one (0..20).
+
+    Raises ParameterError naming field, value and range.
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        choice: int = 0,
+        logprobs: int | None = None,
+    ) -> None: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def choice(self) -> int: ...
+    @property
+    def logprobs(self) -> int | None: ...
+
+@final
+class SampleOutput:
+    """Columns of one `Sampler.step`, a row for each slot in the order given. n = the largest `logprobs` among them."""
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """(batch,) the token drawn, -1 where status is NAN or EMPTY."""
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """(batch,) `logitwire.RowStatus`: OK 0, INF 1, NAN 2, EMPTY 3."""
+    @property
+    def logprobs(self) -> NDArray[np.float32]:
+        """(batch,) natural log-probability of the token under the model's own row (temperature 1, before mask and
+        processors); NaN where it was not asked for."""
+    @property
+    def ranks(self) -> NDArray[np.int32]:
+        """(batch,) 1 + the number of tokens with a larger logit in that row; 0 where it was not asked for."""
+    @property
+    def top_ids(self) -> NDArray[np.int32]:
+        """(batch, n) the most likely tokens of the model's own row, -1 past what a row asked for."""
+    @property
+    def top_logprobs(self) -> NDArray[np.float32]:
+        """(batch, n) their log-probabilities, NaN past what a row asked for."""
+
+@final
+class Sampler:
+    """Draws a token for each row of a batch. Rows come and go by slot. One owner; not shared between threads.
+
+    The random numbers are Philox4x32-10 keyed by (seed, step, choice): docs/sampling.md has the whole rule, so a draw
+    can be recomputed by hand.
+    """
+
+    def __init__(self, vocab_size: int, *, order: Literal["default"] = "default", vocab: Vocab | None = None) -> None:
+        """vocab_size: the width of the logits. vocab: ids it lacks are never drawn.
+
+        Raises ParameterError on an unknown order, VocabError if `vocab` is larger than `vocab_size`.
+        """
+
+    def add(self, params: SamplingParams, prompt_ids: Sequence[int] = ()) -> int:
+        """Start a request and return its slot. Raises TokenIdError on a prompt id outside the vocabulary."""
+
+    def remove(self, slot: int, /) -> None:
+        """End a request; its slot may be given out again. Raises SlotError if there is none."""
+
+    def step(self, logits: Logits, slots: Sequence[int], *, mask: NDArray[np.int32] | None = None) -> SampleOutput:
+        """Draw one token for each row; row i belongs to `slots[i]`.
+
+        logits: (batch, vocab_size). mask: as in `apply_mask`. Each row's step counter goes up by one when it yields a
+        token. A row never raises: see `status`. Raises ArrayError, SlotError (unknown slot, or twice in one call).
+        """
+
+    def step_candidates(
+        self, ids: NDArray[np.int32], logits: Logits, logsumexp: NDArray[np.float32], slots: Sequence[int]
+    ) -> SampleOutput:
+        """The same for rows a device reduced to their k largest: ids int32 (batch, k), logits (batch, k), and the
+        log-sum-exp of each full row, float32 (batch,). Equal to `step` with top_k at most k; log-probabilities are
+        those of the full row. An id of -1 is padding. Raises ArrayError, SlotError, TokenIdError."""
+
+    def apply(self, logits: Logits, slots: Sequence[int]) -> None:
+        """Apply each slot's processors to its row in place and draw nothing: scaled by the temperature, everything cut
+        is -inf. Rows with temperature 0 keep their largest logit only. Raises ArrayError, SlotError."""
+
+@final
+class Framer:
+    """Writes one request's server-sent events: everything but the text is prepared once."""
+
+    def __init__(
+        self,
+        kind: Literal["chat", "completion"],
+        *,
+        id: str,
+        model: str,
+        created: int,
+        index: int = 0,
+        include_usage: bool = False,
+    ) -> None:
+        """kind: the OpenAI object streamed, `chat.completion.chunk` or `text_completion`.
+
+        include_usage: as `stream_options.include_usage`: every chunk carries `"usage":null`, `usage()` the numbers.
+        """
+
+    def start(self) -> bytes:
+        """The first frame of a chat stream (the role); b"" for a completion."""
+
+    def text(self, text: str, /) -> bytes:
+        """One frame for a piece of text; b"" for ""."""
+
+    def finish(self, reason: Literal["stop", "length"], /) -> bytes:
+        """The frame that carries the finish reason."""
+
+    def usage(self, prompt_tokens: int, completion_tokens: int, /) -> bytes:
+        """The frame with the token counts; b"" without include_usage."""
+
+@final
+class StepOutput:
+    """Columns of one `Batch.step`: those of SampleOutput, and what became of each token."""
+
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...
+    @property
+    def status(self) -> NDArray[np.uint8]: ...
+    @property
+    def logprobs(self) -> NDArray[np.float32]: ...
+    @property
+    def ranks(self) -> NDArray[np.int32]: ...
+    @property
+    def top_ids(self) -> NDArray[np.int32]: ...
+    @property
+    def top_logprobs(self) -> NDArray[np.float32]: ...
+    @property
+    def finish(self) -> NDArray[np.uint8]:
+        """(batch,) `logitwire.FinishReason`: RUNNING 0, EOS 1, STOP_TOKEN 2, STOP_STRING 3, LENGTH 4, ERROR 5."""
+    @property
+    def stop_index(self) -> NDArray[np.int32]:
+        """(batch,) which stop string matched, -1 for none."""
+    @property
+    def text(self) -> bytes:
+        """UTF-8 of all rows, one after the other; row i is `text[text_offsets[i]:text_offsets[i + 1]]`."""
+    @property
+    def text_offsets(self) -> NDArray[np.int64]:
+        """(batch + 1,)"""
+    @property
+    def frames(self) -> bytes:
+        """Server-sent events of all rows with a framer, ready for the wire; cut by `frame_offsets` like `text`."""
+    @property
+    def frame_offsets(self) -> NDArray[np.int64]:
+        """(batch + 1,)"""
+
+@final
+class Batch:
+    """The whole line for many requests: one `step` masks, samples, detokenizes, watches for stops and frames each row.
+
+    A row gives exactly what the stations give when called one by one. One owner; not shared between threads.
+    """
+
+    def __init__(self, vocab: Vocab, *, vocab_size: int | None = None, order: Literal["default"] = "default") -> None:
+        """vocab_size: the width of the model's logits (any other is an error), at least len(vocab); None: any width
+        from len(vocab) up. Ids the vocabulary lacks are never drawn."""
+
+    def __len__(self) -> int:
+        """The number of requests in the batch."""
+
+    def add(
+        self,
+        params: SamplingParams,
+        prompt_ids: Sequence[int] = (),
+        *,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        include_stop: bool = False,
+        stop_token_ids: Sequence[int] = (),
+        ignore_eos: bool = False,
+        skip_special_tokens: bool = True,
+        framer: Framer | None = None,
+    ) -> int:
+        """Start a request and return its slot.
+
+        max_tokens: > 0; the last token allowed ends it with LENGTH. stop: stop strings, as in StopMatcher.
+        stop_token_ids: ids that end it without text, like the vocabulary's eos ids, which `ignore_eos` disarms.
+        Raises ParameterError, LimitError, TokenIdError.
+        """
+
+    def remove(self, slot: int, /) -> None: ...
+    def step(self, logits: Logits, slots: Sequence[int], *, mask: NDArray[np.int32] | None = None) -> StepOutput:
+        """One decode step. Row i of logits (batch, vocab_size) belongs to `slots[i]`; slots not named rest.
+
+        A finished slot must be removed before the next step. Raises ArrayError, SlotError (unknown, twice, finished).
+        """
+
+    def step_candidates(
+        self, ids: NDArray[np.int32], logits: Logits, logsumexp: NDArray[np.float32], slots: Sequence[int]
+    ) -> StepOutput:
+        """`step` for rows reduced on a device, as `Sampler.step_candidates`."""
+
+@final
+class Event:
+    """One server-sent event."""
+
+    @property
+    def type(self) -> str:
+        """The `event` field, "message" if there was none."""
+    @property
+    def data(self) -> str: ...
+    @property
+    def id(self) -> str:
+        """The last event id in force, "" if there was none."""
+    def __init__(self, data: str, *, type: str = "message", id: str = "") -> None: ...
+
+@final
+class SseParser:
+    """Bytes of an event stream, cut anywhere, to events (WHATWG HTML, 9.2.6). Linear in its input.
+
+    >>> parser = SseParser()
+    >>> parser.feed(b"data: hel"), [e.data for e in parser.feed(b"lo\\n\\n")]
+    ([], ['hello'])
+    """
+
+    def __init__(self, *, max_line: int = 1_048_576, max_event: int = 8_388_608) -> None:
+        """Bounds in bytes on one line and on one event's data; beyond them `feed` raises LimitError until `reset`."""
+
+    def feed(self, chunk: Buffer, /) -> list[Event]:
+        """The events that this chunk completed."""
+
+    def reset(self) -> None:
+        """Start over, as for a new connection; the last event id and retry stay."""
+
+    @property
+    def last_event_id(self) -> str: ...
+    @property
+    def retry_ms(self) -> int | None:
+        """The last valid `retry` field, in milliseconds."""
+
+def sse_frame(data: str, /, *, event: str | None = None, id: str | None = None, retry_ms: int | None = None) -> bytes:
+    """One event as bytes; data is split at CR, LF and CRLF into as many `data` lines.
+
+    Raises ParameterError if `event` or `id` holds CR or LF, or `id` NUL.
+
+    >>> sse_frame("one\\ntwo", event="greeting")
+    b'event: greeting\\ndata: one\\ndata: two\\n\\n'
+    """
+
+def sse_comment(text: str = "", /) -> bytes:
+    """A comment line that clients ignore, to keep a connection alive. Raises ParameterError on CR or LF."""
+
+SSE_DONE: bytes
+"""`data: [DONE]` as one frame: how OpenAI's streams end."""
+
+@final
+class GgufTensor:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Outermost dimension first, as numpy has it."""
+    @property
+    def type(self) -> str:
+        """ "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", ...; a type this version cannot decode is "type N"."""
+    @property
+    def offset(self) -> int:
+        """Of its first byte from the file's start."""
+    @property
+    def nbytes(self) -> int: ...
+
+@final
+class Gguf:
+    """A GGUF file (version 2 or 3) in memory: its header read and every offset checked. Immutable.
+
+    Raises ModelFileError with the byte offset on anything truncated, inconsistent or beyond the limits.
+    """
+
+    def __init__(self, buffer: Buffer, /) -> None:
+        """buffer: the whole file; pass an `mmap` so that nothing is copied."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Keys to str, int, float, bool, or lists of them."""
+    @property
+    def tensors(self) -> dict[str, GgufTensor]: ...
+    def dequantize(self, name: str, /) -> NDArray[np.float32]:
+        """A tensor as float32, in its shape. Raises KeyError, ModelFileError on a type not supported.
+        Releases the GIL."""
+
+@final
+class ChatTemplate:
+    """A Jinja chat template, run without any way into Python.
+
+    Bounded by fuel (instructions and bytes processed) and a cap on the output.
+    """
+
+    def __init__(self, source: str, /, *, bos_token: str = "", eos_token: str = "") -> None:
+        """Raises TemplateError with the line if the template does not parse."""
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The prompt for a conversation. messages: dicts with "role" and "content", made of JSON types.
+
+        Raises TemplateError (also for the template's own `raise_exception`), LimitError out of fuel or output.
+        """
+
+def limits() -> dict[str, int]:
+    """The table of limits in force, by name."""
+
+def cpu_features() -> list[str]:
+    """Instruction sets of this machine that kernels may use, for `logitwire doctor`."""
