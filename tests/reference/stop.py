@@ -1,0 +1,59 @@
+"""Stop strings by searching the whole text again at every piece.
+
+The stop whose end comes first wins, and of those ending there the longest (of equal ones the first in the list). Held
+back is the longest suffix of the text that is a proper prefix of some stop, and nothing in include mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def search(text: str, stops: Sequence[str]) -> tuple[int, str] | None:
+    """(where the winning stop ends, the stop), or None."""
+    for end in range(1, len(text) + 1):
+        ending = [stop for stop in stops if text[:end].endswith(stop)]
+        if ending:
+            return end, max(ending, key=len)
+    return None
+
+
+def held(text: str, stops: Sequence[str]) -> str:
+    """The longest suffix of the text that is a proper prefix of some stop."""
+    for start in range(len(text)):
+        if any(len(stop) > len(text) - start and stop.startswith(text[start:]) for stop in stops):
+            return text[start:]
+    return ""
+
+
+def at_once(text: str, stops: Sequence[str], *, include_stop: bool = False) -> tuple[str, str | None]:
+    """(all the text a client may see, the stop that matched or None), with the end of the text known."""
+    found = search(text, stops)
+    if found is None:
+        return text, None
+    end, stop = found
+    return text[: end if include_stop else end - len(stop)], stop
+
+
+class StopMatcher:
+    def __init__(self, stops: Sequence[str], *, include_stop: bool = False) -> None:
+        self.stops, self.include_stop = stops, include_stop
+        self.reset()
+
+    def reset(self) -> None:
+        self.text, self.n_shown, self.over = "", 0, False
+
+    def feed(self, text: str) -> tuple[str, str | None]:
+        if self.over:
+            return "", None
+        self.text += text
+        safe, stop = at_once(self.text, self.stops, include_stop=self.include_stop)
+        if stop is None and not self.include_stop:
+            safe = safe[: len(safe) - len(held(safe, self.stops))]
+        piece, self.n_shown, self.over = safe[self.n_shown :], len(safe), stop is not None
+        return piece, stop
+
+    def finish(self) -> str:
+        piece = "" if self.over else self.text[self.n_shown :]
+        self.reset()
+        return piece
