@@ -1,4 +1,4 @@
-"""Fixtures that more than one test file needs, and the settings of hypothesis. Tests of one noun live in its own file."""
+"""Fixtures that more than one test file needs, and the settings of hypothesis. The tests of a noun are in its file."""
 
 from __future__ import annotations
 

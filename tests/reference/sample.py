@@ -15,6 +15,7 @@ import numpy as np
 OK, INF, NAN, EMPTY = range(4)
 F32_MAX = float(np.finfo(np.float32).max)
 LOG2_E = 1.4426950408889634
+NOT_ASKED = np.float32(np.nan)
 CHUNK = 2048
 LANES = 16
 
@@ -47,12 +48,12 @@ class Drawn:
 
     token: int
     status: int
-    logprob: np.float32 = np.float32(np.nan)
+    logprob: np.float32 = NOT_ASKED
     rank: int = 0
     top: tuple[tuple[int, np.float32], ...] = ()
 
 
-# -- random numbers --------------------------------------------------------------------------------------------------
+# -- random numbers ---------------------------------------------------------------------------------------------------
 
 
 def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -72,7 +73,7 @@ def uniform(seed: int, step: int, choice: int) -> float:
     return (((r[0] << 32 | r[1]) >> 12) + 0.5) * 2.0**-52
 
 
-# -- weights -----------------------------------------------------------------------------------------------------------
+# -- weights ----------------------------------------------------------------------------------------------------------
 
 
 def fma(a: np.ndarray, b: np.ndarray, c: np.float32) -> np.ndarray:
@@ -154,7 +155,7 @@ def descending(row: np.ndarray) -> np.ndarray:
     return np.lexsort((np.arange(len(row)), -row))
 
 
-# -- one row -----------------------------------------------------------------------------------------------------------
+# -- one row ----------------------------------------------------------------------------------------------------------
 
 
 def status(row: np.ndarray, allowed: np.ndarray) -> int:
@@ -271,7 +272,7 @@ def apply(row: np.ndarray, params: Params, allowed: np.ndarray | None = None) ->
         return np.where(kept(row, allowed, params), row / np.float32(params.temperature), np.float32(-np.inf))
 
 
-# -- the distribution, without any of the arithmetic above ---------------------------------------------------------------
+# -- the distribution, without any of the arithmetic above ------------------------------------------------------------
 
 
 def probabilities(row: np.ndarray, params: Params, allowed: np.ndarray | None = None) -> np.ndarray:
