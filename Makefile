@@ -1,0 +1,105 @@
+# Everything a person or a machine does here. `.ci/run` runs `make demo` and `make test`, and nothing else.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BUILD  ?= target
+# What pip is asked for to run the tests that need torch; empty skips them. A build for the CPU does.
+TORCH  ?=
+
+export CARGO_TARGET_DIR ?= $(abspath $(BUILD))
+override VENV := $(abspath $(VENV))
+override BUILD := $(abspath $(BUILD))
+BIN := $(VENV)/bin
+new-enough = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test dev all lint format clippy rust ruff types environment wheel install stubs python smoke bench locks clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: ## install into .venv, then stream an answer from a small real model (fetched once, 0.1 GB)
+	$(new-enough)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet '.[all]'
+	$(BIN)/logitwire generate "What is the capital of France?"
+
+ifdef T
+test: dev ## every check there is, on a fresh environment; T=stop: one noun's tests, on the dev build
+	cargo test --locked --package logitwire-core $(T)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_$(T).py
+else
+test:
+	@rm -rf $(BUILD)/environment
+	@VENV=$(BUILD)/environment .ci/stages environment format clippy rust ruff types wheel install stubs python smoke
+endif
+
+dev: environment ## build the extension in place, for .venv
+	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked
+
+all: demo test ## what CI runs
+
+lint: dev format clippy ruff types stubs ## formatting, clippy, ruff, mypy, stubs
+
+# Each of the following is a stage of `make test`.
+
+environment: $(VENV)/.locked
+
+# Without dependencies: the locks are complete but for torch, and `accelerate` would fetch its build for CUDA.
+$(VENV)/.locked: requirements/test.txt requirements/peers.txt
+	$(new-enough)
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/test.txt -r requirements/peers.txt
+	$(if $(TORCH),$(BIN)/pip install --quiet --no-deps $(TORCH))
+	touch $@
+
+format:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+rust:
+	cargo test --locked --package logitwire-core
+
+ruff:
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types:
+	$(BIN)/mypy
+
+wheel:
+	rm -rf $(BUILD)/dist
+	$(BIN)/maturin sdist --out $(BUILD)/dist
+	$(BIN)/maturin build --release --locked --out $(BUILD)/dist
+
+install:
+	$(BIN)/pip install --quiet --no-deps --force-reinstall $(BUILD)/dist/*.whl
+
+stubs:
+	$(BIN)/python -m mypy.stubtest logitwire._core
+
+# The tests see the wheel that was installed: nothing puts python/ on the path.
+python:
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 LOGITWIRE_DIST=$(BUILD)/dist $(BIN)/python -m pytest
+
+smoke:
+	BUILD=$(BUILD) .ci/smoke $(BIN)/python
+
+bench: environment ## the benchmarks, on a release build
+	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked --release
+	$(BIN)/python -m pytest benches -o python_files='bench_*.py' --benchmark-enable --benchmark-only
+
+locks: ## resolve requirements/*.in again (torch's build for the CPU must be where pip looks)
+	$(PYTHON) -m venv --clear $(BUILD)/locks
+	$(BUILD)/locks/bin/pip install --quiet pip-tools
+	cd requirements && for name in test peers; do \
+		$(BUILD)/locks/bin/pip-compile --quiet --no-header --generate-hashes --strip-extras --no-emit-index-url \
+			--no-emit-find-links --no-allow-unsafe --unsafe-package torch --output-file $$name.txt $$name.in && \
+		sed -i '/^# WARNING/,$$d' $$name.txt || exit; \
+	done
+
+clean: ## remove what was built
+	rm -rf $(VENV) $(BUILD) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/logitwire/*.so
+	find python tests benches examples -name __pycache__ -prune -exec rm -rf {} +
