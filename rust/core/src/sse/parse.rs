@@ -75,7 +75,7 @@ const LONGEST_NAME: usize = 5;
 /// Where in its line the parser stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
-    /// In what may still become a field's name: its bytes so far.
+    /// In what may be a known field's name: its bytes so far.
     Name([u8; LONGEST_NAME], usize),
     /// Right after the colon, where one space does not count.
     Colon(Field),
@@ -254,26 +254,17 @@ impl Parser {
             let Some((&byte, rest)) = part.split_first() else {
                 return Ok(());
             };
-            self.line = if byte == b':' {
-                match field_named(&name[..len]) {
-                    Some(field) => Line::Colon(field),
-                    None => Line::Ignored,
-                }
-            } else if FIELDS
-                .iter()
-                .any(|(field, _)| field.get(len) == Some(&byte) && field.starts_with(&name[..len]))
-            {
+            part = rest;
+            if byte != b':' && len < LONGEST_NAME {
                 name[len] = byte;
-                Line::Name(name, len + 1)
+                self.line = Line::Name(name, len + 1);
+            } else if byte == b':'
+                && let Some(field) = field_named(&name[..len])
+            {
+                self.begin(field, len + 1)?;
+                self.line = Line::Colon(field);
             } else {
-                Line::Ignored
-            };
-            if self.line != Line::Ignored {
-                self.count(1)?;
-                part = rest;
-            }
-            if let Line::Colon(field) = self.line {
-                self.begin(field)?;
+                self.line = Line::Ignored;
             }
         }
         if let Line::Colon(field) = self.line {
@@ -301,8 +292,9 @@ impl Parser {
         }
     }
 
-    /// A field's name is complete.
-    fn begin(&mut self, field: Field) -> Result<()> {
+    /// A field's name is complete: `len` bytes of the line with its colon.
+    fn begin(&mut self, field: Field, len: usize) -> Result<()> {
+        self.count(len)?;
         self.value.clear();
         if field == Field::Data {
             if self.has_data {
@@ -349,7 +341,7 @@ impl Parser {
             Line::Name(name, len) => {
                 let field = field_named(&name[..len]);
                 if let Some(field) = field {
-                    self.begin(field)?;
+                    self.begin(field, len)?;
                 }
                 field
             }
@@ -617,6 +609,7 @@ mod tests {
         assert_eq!(run(Parser::new(99, 3), [&b"data:a\ndata:b\n\n"[..]]).events.len(), 1);
         refused(99, 2, b"data:\n\ndata:a\ndata:b\n\n", "sse_event_bytes", 2);
         refused(99, 1, b"data:a\ndata\n\n", "sse_event_bytes", 1);
+        refused(99, 2, b"data:a\n\ndata:abc\n\n", "sse_event_bytes", 2);
         refused(8, 2, b"data:abcd\n", "sse_event_bytes", 2);
         refused(8, 3, b"data:abcd\n", "sse_line_bytes", 8);
         let id_bytes = Limits::DEFAULT.sse_id_bytes;
