@@ -13,7 +13,7 @@ from typing import Any
 
 from logitwire import pull
 from logitwire.errors import ModelError, ModelFileError, ModelNotFoundError
-from logitwire.models.callable import CallableModel
+from logitwire.models.function import FunctionModel
 from logitwire.models.llama import LlamaGguf
 from logitwire.models.protocol import Cache, Candidates, Model
 
@@ -60,7 +60,7 @@ def as_model(model: Any) -> Model:
             f"{type(model).__name__} is a model of transformers", hint="logitwire.models.from_transformers(model)"
         )
     if callable(model):
-        return CallableModel(model)
+        return FunctionModel(model)
     raise ModelError(
         f"{type(model).__name__} is no model",
         hint="pass a callable f(token_ids) -> logits, or an object with vocab_size, new_cache() and forward()",

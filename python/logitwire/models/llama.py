@@ -253,12 +253,12 @@ def _attend(queries: Float32, keys: Float32, values: Float32, *, out: Float32) -
 
 
 def _silu(x: Float32) -> Float32:
-    """x * sigmoid(x). Below -80 the sigmoid is under the last bit of anything it is added to, and exp would overflow."""
+    """x * sigmoid(x). Below -80 it is under the last bit of all it is added to, and exp would overflow soon."""
     return x / (1 + np.exp(np.minimum(-x, np.float32(80))))
 
 
 def _columns(*weights: Float32, gain: Float32 | None = None) -> Float32:
-    """Matrices (out, in), as the file has them, side by side as one (in, sum of outs), each input scaled by its gain."""
+    """Matrices (out, in), as the file has them, side by side as one (in, sum of outs); gain scales the inputs."""
     columns = np.empty((weights[0].shape[1], sum(len(weight) for weight in weights)), np.float32)
     start = 0
     for weight in weights:

@@ -20,7 +20,7 @@ class TokenCache:
 
     __slots__ = ("_ids", "model")
 
-    def __init__(self, model: CallableModel, ids: Sequence[int] = ()) -> None:
+    def __init__(self, model: FunctionModel, ids: Sequence[int] = ()) -> None:
         self.model = model
         self._ids = list(ids)
 
@@ -36,7 +36,7 @@ class TokenCache:
         return TokenCache(self.model, self._ids)
 
 
-class CallableModel:
+class FunctionModel:
     """f(token_ids: list[int]) -> logits of the next token, (vocab_size,), or of every position, (n_tokens, vocab_size).
 
     `vocab_size` is None until f was called once; then it is the width of its logits, and any other width is a
@@ -80,8 +80,8 @@ class CallableModel:
         logits = logits.detach() if _is_torch(logits) else _real_array(logits)
         if logits.ndim not in (1, 2) or (logits.ndim == 2 and len(logits) != len(ids)) or logits.shape[-1] == 0:
             raise ModelError(
-                f"the model gave logits of shape {tuple(logits.shape)} for {len(ids)} tokens, expected (vocab_size,) or "
-                f"({len(ids)}, vocab_size)"
+                f"the model gave logits of shape {tuple(logits.shape)} for {len(ids)} tokens, expected (vocab_size,) "
+                f"or ({len(ids)}, vocab_size)"
             )
         width = int(logits.shape[-1])
         if self.vocab_size is None:
