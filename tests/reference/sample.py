@@ -231,12 +231,12 @@ def log_probabilities(row: np.ndarray) -> np.ndarray:
 
 
 def report(row: np.ndarray, logs: np.ndarray, token: int, found: int, n: int | None, ids: np.ndarray) -> Drawn:
-    """Log-probability, rank and the n most likely of a row whose entry i is the token ids[i]."""
+    """Log-probability, rank and the n most likely (none that cannot be) of a row whose entry i is the token ids[i]."""
     if n is None or token < 0:
         return Drawn(token=token, status=found)
     clean = np.where(np.isnan(row), np.float32(-np.inf), row)
     at = int(np.flatnonzero(ids == token)[0])
-    top = tuple((int(ids[i]), logs[i]) for i in descending(clean)[:n])
+    top = tuple((int(ids[i]), logs[i]) for i in descending(clean)[:n] if clean[i] > -np.inf)
     return Drawn(token=token, status=found, logprob=logs[at], rank=1 + int((clean > clean[at]).sum()), top=top)
 
 

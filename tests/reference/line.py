@@ -1,0 +1,86 @@
+"""One request's line with the stations called one by one: Sampler, Detokenizer, StopMatcher, Framer.
+
+This is the order in which they must be composed, and the only rule of its own is which reason wins: a stop string
+found in the text, also in what the end itself let go, over an end token, over a stop token, over length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+import logitwire as lw
+
+RUNNING, EOS, STOP_TOKEN, STOP_STRING, LENGTH, ERROR = range(6)
+REASONS = {EOS: "stop", STOP_TOKEN: "stop", STOP_STRING: "stop", LENGTH: "length"}
+
+
+class Step(NamedTuple):
+    token: int
+    status: int
+    logprob: float
+    rank: int
+    top: list[tuple[int, float]]
+    finish: int
+    stop_index: int
+    text: bytes
+    frames: bytes
+
+
+class Line:
+    def __init__(
+        self,
+        vocab: lw.Vocab,
+        params: lw.SamplingParams,
+        *,
+        vocab_size: int | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        include_stop: bool = False,
+        stop_token_ids: Sequence[int] = (),
+        ignore_eos: bool = False,
+        skip_special_tokens: bool = True,
+        framer: lw.Framer | None = None,
+    ) -> None:
+        self.sampler = lw.Sampler(vocab_size or len(vocab), vocab=vocab)
+        self.slot = self.sampler.add(params)
+        self.detokenizer = vocab.detokenizer(skip_special_tokens=skip_special_tokens)
+        self.matcher = lw.StopMatcher(stop, include_stop=include_stop)
+        self.stop, self.framer, self.max_tokens = list(stop), framer, max_tokens
+        self.eos_ids = [] if ignore_eos else vocab.eos_ids
+        self.stop_token_ids = stop_token_ids
+        self.n_tokens = 0
+
+    def step(self, row: np.ndarray, mask: np.ndarray | None = None) -> Step:
+        drawn = self.sampler.step(row[None], [self.slot], mask=None if mask is None else mask[None])
+        token, status = int(drawn.tokens[0]), int(drawn.status[0])
+        top = [(int(i), float(x)) for i, x in zip(drawn.top_ids[0], drawn.top_logprobs[0], strict=True) if i >= 0]
+        sampled = (token, status, float(drawn.logprobs[0]), int(drawn.ranks[0]), top)
+        if token < 0:
+            return Step(*sampled, ERROR, -1, b"", b"")
+        self.n_tokens += 1
+        if token in self.eos_ids:
+            finish = EOS
+        elif token in self.stop_token_ids:
+            finish = STOP_TOKEN
+        elif self.n_tokens == self.max_tokens:
+            finish = LENGTH
+        else:
+            finish = RUNNING
+        text = self.detokenizer.step(token) if finish in (RUNNING, LENGTH) else ""
+        if finish != RUNNING:
+            text += self.detokenizer.finish()
+        shown, matched = self.matcher.feed(text)
+        if matched is not None:
+            finish = STOP_STRING
+        elif finish != RUNNING:
+            shown += self.matcher.finish()
+        frames = b""
+        if self.framer is not None:
+            frames += self.framer.text(shown)
+            if finish != RUNNING:
+                frames += self.framer.finish(REASONS[finish])
+        stop_index = -1 if matched is None else self.stop.index(matched)
+        return Step(*sampled, finish, stop_index, shown.encode(), frames)

@@ -1,0 +1,279 @@
+"""One request down its line: what ends it, which reason wins, and what text and frames come out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from reference import line as reference
+from reference import sse as reference_sse
+
+import logitwire as lw
+
+TOKENS = [
+    b"a",
+    b"b",
+    b"END",
+    b"\xe2\x82",
+    b"\xac",
+    b" ",
+    b"<eos>",
+    b"<other>",
+    b"E",
+    b"ND",
+    b"\xf0\x9f\x98",
+    b"<pad>",
+    None,
+]
+A, B, END, EURO_1, EURO_2, SPACE, EOS, OTHER, E, ND, HALF_EMOJI, PAD, HOLE = range(len(TOKENS))
+VOCAB = lw.Vocab.from_bytes(TOKENS, special_ids=[EOS, PAD], eos_ids=[EOS])
+GREEDY = lw.SamplingParams(temperature=0)
+
+
+def forced(token_id: int) -> np.ndarray:
+    return np.where(np.arange(len(TOKENS)) == token_id, np.float32(5), np.float32(0))
+
+
+def run(ids: Sequence[int], **options: Any) -> tuple[list[str], lw.FinishReason, int]:
+    """(the text of each step, the finish, the stop's index) of a batch of one forced to draw these ids.
+
+    Fails unless the line with its stations called one by one says the same of every step.
+    """
+    batch, line = lw.Batch(VOCAB), reference.Line(VOCAB, GREEDY, **options)
+    slot = batch.add(GREEDY, **options)
+    texts, finish, stop_index = [], lw.FinishReason.RUNNING, -1
+    for i in ids:
+        assert finish == lw.FinishReason.RUNNING
+        out = batch.step(forced(i)[None], [slot])
+        want = line.step(forced(i))
+        finish, stop_index = lw.FinishReason(out.finish[0]), int(out.stop_index[0])
+        assert (out.tokens[0], finish, stop_index, out.text) == (i, want.finish, want.stop_index, want.text)
+        assert out.text_offsets.tolist() == [0, len(out.text)]
+        assert out.frames == want.frames
+        texts.append(out.text.decode())
+    return texts, finish, stop_index
+
+
+def test_end_of_generation() -> None:
+    assert run([A, B, EOS]) == (["a", "b", ""], lw.FinishReason.EOS, -1)
+
+
+def test_length() -> None:
+    assert run([A, B], max_tokens=2) == (["a", "b"], lw.FinishReason.LENGTH, -1)
+    assert run([A], max_tokens=1) == (["a"], lw.FinishReason.LENGTH, -1)
+    assert run([A] * 50) == (["a"] * 50, lw.FinishReason.RUNNING, -1)
+
+
+def test_stop_token_ids_end_without_text() -> None:
+    assert run([A, OTHER], stop_token_ids=[B, OTHER]) == (["a", ""], lw.FinishReason.STOP_TOKEN, -1)
+
+
+def test_stop_strings_across_tokens() -> None:
+    assert run([A, E, ND], stop=["x", "END"]) == (["a", "", ""], lw.FinishReason.STOP_STRING, 1)
+    assert run([A, E, A], stop=["END"]) == (["a", "", "Ea"], lw.FinishReason.RUNNING, -1)
+
+
+def test_include_stop() -> None:
+    assert run([A, E, ND], stop=["END"], include_stop=True) == (["a", "E", "ND"], lw.FinishReason.STOP_STRING, 0)
+
+
+def test_a_stop_in_the_middle_of_a_token() -> None:
+    assert run([A, END], stop=["N"]) == (["a", "E"], lw.FinishReason.STOP_STRING, 0)
+    assert run([A, END], stop=["N"], include_stop=True) == (["a", "EN"], lw.FinishReason.STOP_STRING, 0)
+
+
+def test_held_text_comes_at_the_end() -> None:
+    assert run([A, E, EOS], stop=["END"]) == (["a", "", "E"], lw.FinishReason.EOS, -1)
+    assert run([A, E], stop=["END"], max_tokens=2) == (["a", "E"], lw.FinishReason.LENGTH, -1)
+    assert run([E, OTHER], stop=["END"], stop_token_ids=[OTHER]) == (["", "E"], lw.FinishReason.STOP_TOKEN, -1)
+
+
+def test_half_a_character_at_the_end() -> None:
+    assert run([A, EURO_1, EURO_2, EOS])[0] == ["a", "", "\u20ac", ""]
+    assert run([A, EURO_1, EOS]) == (["a", "", "\ufffd"], lw.FinishReason.EOS, -1)
+    assert run([A, EURO_1], max_tokens=2) == (["a", "\ufffd"], lw.FinishReason.LENGTH, -1)
+    assert run([HALF_EMOJI, OTHER], stop_token_ids=[OTHER])[0] == ["", "\ufffd"]
+
+
+# -- which reason wins ------------------------------------------------------------------------------------------------
+
+
+def test_end_of_generation_over_length() -> None:
+    assert run([A, EOS], max_tokens=2)[1] == lw.FinishReason.EOS
+
+
+def test_stop_token_over_length() -> None:
+    assert run([A, OTHER], max_tokens=2, stop_token_ids=[OTHER])[1] == lw.FinishReason.STOP_TOKEN
+
+
+def test_end_of_generation_over_stop_token() -> None:
+    assert run([EOS], stop_token_ids=[EOS])[1] == lw.FinishReason.EOS
+    assert run([EOS], stop_token_ids=[EOS], ignore_eos=True)[1] == lw.FinishReason.STOP_TOKEN
+
+
+def test_stop_string_in_the_last_token_over_length() -> None:
+    assert run([A, END], stop=["END"], max_tokens=2) == (["a", ""], lw.FinishReason.STOP_STRING, 0)
+
+
+def test_a_stop_string_in_what_the_end_let_go() -> None:
+    """The detokenizer's flush passes through the matcher like any other text."""
+    for ids, options in (
+        ([A, EURO_1], {"max_tokens": 2}),
+        ([A, EURO_1, EOS], {}),
+        ([A, EURO_1, OTHER], {"stop_token_ids": [OTHER]}),
+    ):
+        texts, finish, stop_index = run(ids, stop=["x", "a\ufffd"], **options)
+        assert ("".join(texts), finish, stop_index) == ("", lw.FinishReason.STOP_STRING, 1)
+
+
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+def test_ignore_eos_takes_the_token_as_any_other() -> None:
+    assert run([A, EOS, B], ignore_eos=True, max_tokens=3) == (["a", "", "b"], lw.FinishReason.LENGTH, -1)
+    shown = run([A, EOS, B], ignore_eos=True, max_tokens=3, skip_special_tokens=False)
+    assert shown == (["a", "<eos>", "b"], lw.FinishReason.LENGTH, -1)
+
+
+def test_special_tokens_are_text_only_if_asked() -> None:
+    assert run([A, PAD, B])[0] == ["a", "", "b"]
+    assert run([A, PAD, B], skip_special_tokens=False)[0] == ["a", "<pad>", "b"]
+    # The token that ends it is never text.
+    assert run([A, EOS], skip_special_tokens=False)[0] == ["a", ""]
+
+
+def test_a_stop_string_may_be_a_special_token_s_text() -> None:
+    shown = run([A, PAD], stop=["<pad>"], skip_special_tokens=False)
+    assert shown == (["a", ""], lw.FinishReason.STOP_STRING, 0)
+    assert run([A, PAD, B], stop=["<pad>"])[1] == lw.FinishReason.RUNNING
+
+
+def test_the_same_stop_twice_reports_the_first() -> None:
+    assert run([B], stop=["x", "b", "b"]) == ([""], lw.FinishReason.STOP_STRING, 1)
+
+
+def test_the_prompt_is_not_searched() -> None:
+    batch = lw.Batch(VOCAB)
+    slot = batch.add(GREEDY, [E], stop=["END"])
+    out = batch.step(forced(ND)[None], [slot])
+    assert (out.text, out.finish[0]) == (b"ND", lw.FinishReason.RUNNING)
+
+
+# -- rows that give no token ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", [np.full(13, np.nan, np.float32), np.full(13, -np.inf, np.float32)])
+def test_a_row_without_a_token_ends_its_request(row: np.ndarray) -> None:
+    batch = lw.Batch(VOCAB)
+    framer = lw.Framer("chat", id="i", model="m", created=0)
+    slot, other = batch.add(GREEDY, framer=framer), batch.add(GREEDY)
+    out = batch.step(np.stack([row, forced(A)]), [slot, other])
+    assert out.finish.tolist() == [lw.FinishReason.ERROR, lw.FinishReason.RUNNING]
+    assert out.tokens.tolist() == [-1, A]
+    assert (out.text, out.frames) == (b"a", b"")
+    with pytest.raises(lw.SlotError):
+        batch.step(forced(A)[None], [slot])
+    assert batch.step(forced(B)[None], [other]).text == b"b"
+
+
+def test_an_infinite_logit_is_a_token_like_any_other() -> None:
+    batch = lw.Batch(VOCAB)
+    slot = batch.add(GREEDY)
+    out = batch.step(np.where(np.arange(13) == B, np.float32(np.inf), 0).astype(np.float32)[None], [slot])
+    assert (out.status[0], out.text, out.finish[0]) == (lw.RowStatus.INF, b"b", lw.FinishReason.RUNNING)
+
+
+def test_ids_that_stand_for_nothing_are_never_drawn() -> None:
+    batch = lw.Batch(VOCAB)
+    slot = batch.add(GREEDY)
+    wide = np.zeros((1, 20), np.float32)
+    wide[0, [HOLE, 13, 19]] = 50
+    wide[0, B] = 1
+    assert batch.step(wide, [slot]).tokens.tolist() == [B]
+
+
+# -- frames -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+def test_frames_are_those_of_the_framer(kind: Any) -> None:
+    framer = lw.Framer(kind, id="id", model="m", created=3, index=1, include_usage=True)
+    assert run([A, E, ND], stop=["END"], framer=framer)[1] == lw.FinishReason.STOP_STRING
+    assert run([A, EURO_1, EURO_2, EOS], framer=framer)[1] == lw.FinishReason.EOS
+    assert run([A, E], stop=["END"], max_tokens=2, framer=framer)[1] == lw.FinishReason.LENGTH
+
+
+def choices(frames: bytes) -> list[dict[str, Any]]:
+    return [json.loads(event.data)["choices"][0] for event in reference_sse.parse(frames).events]
+
+
+def test_frames_carry_the_log_probabilities_asked_for() -> None:
+    batch = lw.Batch(VOCAB)
+    framer = lw.Framer("chat", id="id", model="m", created=3)
+    slot = batch.add(lw.SamplingParams(temperature=0, logprobs=2), framer=framer, max_tokens=3)
+    seen = []
+    for token_id in (A, EURO_1, EURO_2):
+        out = batch.step(forced(token_id)[None], [slot])
+        first = choices(out.frames)[0]
+        (entry,) = first["logprobs"]["content"]
+        seen.append((first["delta"]["content"], entry["token"], bytes(entry["bytes"])))
+        assert entry["logprob"] == pytest.approx(out.logprobs[0], abs=1e-6)
+        assert [bytes(top["bytes"]) for top in entry["top_logprobs"]] == [TOKENS[i] for i in out.top_ids[0]]
+        assert [top["logprob"] for top in entry["top_logprobs"]] == pytest.approx(
+            out.top_logprobs[0].tolist(), abs=1e-6
+        )
+    assert seen == [("a", "a", b"a"), ("", "\ufffd", b"\xe2\x82"), ("\u20ac", "\ufffd", b"\xac")]
+    assert choices(out.frames)[-1]["finish_reason"] == "length"
+
+
+def test_completion_log_probabilities_say_where_in_the_text() -> None:
+    batch = lw.Batch(VOCAB)
+    framer = lw.Framer("completion", id="id", model="m", created=3)
+    slot = batch.add(lw.SamplingParams(temperature=0, logprobs=1), framer=framer)
+    offsets = []
+    for token_id in (A, EURO_1, EURO_2, B):
+        (choice,) = choices(batch.step(forced(token_id)[None], [slot]).frames)
+        assert choice["logprobs"]["tokens"] == [TOKENS[token_id].decode("utf-8", "replace")]
+        offsets += choice["logprobs"]["text_offset"]
+    assert offsets == [0, 1, 1, 2]
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_tokens", [0, -1, -(2**40)])
+def test_max_tokens_out_of_range(max_tokens: int) -> None:
+    batch = lw.Batch(VOCAB)
+    with pytest.raises(lw.ParameterError, match="max_tokens") as caught:
+        batch.add(GREEDY, max_tokens=max_tokens)
+    assert caught.value.field == "max_tokens"
+    assert len(batch) == 0
+
+
+@pytest.mark.parametrize("token_id", [-1, 13, HOLE, 2**31, 2**40])
+def test_ids_outside(token_id: int) -> None:
+    batch = lw.Batch(VOCAB)
+    with pytest.raises(lw.TokenIdError) as caught:
+        batch.add(GREEDY, [A, token_id])
+    assert caught.value.token_id == token_id
+    with pytest.raises(lw.TokenIdError):
+        batch.add(GREEDY, stop_token_ids=[token_id])
+    assert len(batch) == 0
+
+
+def test_stops_out_of_range() -> None:
+    batch = lw.Batch(VOCAB)
+    with pytest.raises(lw.ParameterError):
+        batch.add(GREEDY, stop=[""])
+    with pytest.raises(lw.LimitError):
+        batch.add(GREEDY, stop=["x"] * 17)
+    with pytest.raises(lw.LimitError):
+        batch.add(GREEDY, stop=["x" * 1025])
+    with pytest.raises(lw.LimitError):
+        batch.add(GREEDY, stop_token_ids=[A] * (lw.limits()["stop_token_ids"] + 1))
+    with pytest.raises(TypeError):
+        batch.add(GREEDY, stop="END")
+    assert len(batch) == 0
