@@ -1,0 +1,202 @@
+"""OpenAI's dialect: its routes, and what a request of it asks of the engine.
+
+What bodies may hold is in `requests`, what answers look like in `answer`, how they reach the client in `reply`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from logitwire import sse
+from logitwire._core import SamplingParams
+from logitwire.engine import Request
+from logitwire.errors import ModelNotFoundError, ParameterError
+
+from .answer import ChatAnswer, CompletionChoice, ready_frames, usage, whole_completion
+from .body import read_body
+from .prompt import chat_ids, completion_ids
+from .reply import Events, Whole
+from .requests import ChatCompletionRequest, CompletionRequest, Generate
+
+if TYPE_CHECKING:
+    from logitwire.engine import Engine, Generation, Piece
+
+DEFAULT_COMPLETION_TOKENS = 16
+"""What OpenAI's completions default to. A chat fills the context."""
+
+UNBOUNDED_CHAT_TOKENS = 4096
+"""What a chat defaults to with a model that names no context length."""
+
+_SEED_MODULUS = 2**64
+_decode_chat = msgspec.json.Decoder(ChatCompletionRequest)
+_decode_completion = msgspec.json.Decoder(CompletionRequest)
+
+
+class OpenAI:
+    """The endpoints over one engine."""
+
+    def __init__(self, engine: Engine, *, max_body_bytes: int, keep_alive_s: float) -> None:
+        self._engine = engine
+        self._max_body_bytes = max_body_bytes
+        self._keep_alive_s = keep_alive_s
+        self._created = int(time.time())
+
+    def routes(self) -> list[Route]:
+        routes = [Route("/health", self.health)]
+        for prefix in ("/v1", ""):
+            routes += [
+                Route(f"{prefix}/chat/completions", self.chat_completions, methods=["POST"]),
+                Route(f"{prefix}/completions", self.completions, methods=["POST"]),
+                Route(f"{prefix}/models", self.models),
+                Route(f"{prefix}/models/{{id:path}}", self.model),
+            ]
+        return routes
+
+    async def health(self, request: HttpRequest) -> Response:
+        return _json({"status": "ok"})
+
+    async def models(self, request: HttpRequest) -> Response:
+        return _json({"object": "list", "data": [self._model()]})
+
+    async def model(self, request: HttpRequest) -> Response:
+        self._check_model(request.path_params["id"])
+        return _json(self._model())
+
+    async def chat_completions(self, request: HttpRequest) -> ASGIApp:
+        body = await read_body(request, _decode_chat, max_bytes=self._max_body_bytes)
+        body.check()
+        self._check_model(body.model)
+        prompt_ids = await chat_ids(self._engine, body.messages)
+        max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        if max_tokens is None and self._engine.context_length is None:
+            max_tokens = UNBOUNDED_CHAT_TOKENS
+        logprobs = body.n_logprobs
+        identity = self._identity("chatcmpl-")
+        framer = sse.Framer("chat", include_usage=body.include_usage, **identity)
+        answer = ChatAnswer(
+            identity, self._engine.vocab, logprobs=logprobs is not None, include_usage=body.include_usage
+        )
+        generation = self._submit(
+            body, prompt_ids, field="messages", max_tokens=max_tokens, logprobs=logprobs, framer=framer
+        )
+        if not body.stream:
+            return Whole([generation], lambda pieces: answer.whole(generation, pieces[0]))
+        return self._events([generation], framer, [ready_frames if logprobs is None else answer.frames])
+
+    async def completions(self, request: HttpRequest) -> ASGIApp:
+        body = await read_body(request, _decode_completion, max_bytes=self._max_body_bytes)
+        body.check()
+        self._check_model(body.model)
+        prompts = await completion_ids(self._engine, body.prompts())
+        max_tokens = DEFAULT_COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
+        logprobs = body.logprobs
+        identity = self._identity("cmpl-")
+        framers = [
+            sse.Framer("completion", index=index, include_usage=body.include_usage, **identity)
+            for index in range(len(prompts))
+        ]
+        choices = [
+            CompletionChoice(
+                identity,
+                self._engine.vocab,
+                index=index,
+                logprobs=logprobs is not None,
+                include_usage=body.include_usage,
+            )
+            for index in range(len(prompts))
+        ]
+        generations: list[Generation] = []
+        try:
+            for prompt_ids, framer in zip(prompts, framers, strict=True):
+                generation = self._submit(
+                    body, prompt_ids, field="prompt", max_tokens=max_tokens, logprobs=logprobs, framer=framer
+                )
+                generations.append(generation)
+        except Exception:
+            # All or none: a prompt refused takes those before it along.
+            for generation in generations:
+                generation.cancel()
+            raise
+
+        def whole(pieces: list[list[Piece]]) -> bytes:
+            done = [
+                choice.whole(generation, own)
+                for choice, generation, own in zip(choices, generations, pieces, strict=True)
+            ]
+            return whole_completion(identity, done, generations)
+
+        if not body.stream:
+            return Whole(generations, whole)
+        frames = [ready_frames if logprobs is None else choice.frames for choice in choices]
+        return self._events(generations, framers[0], frames)
+
+    def _events(
+        self,
+        generations: Sequence[Generation],
+        framer: sse.Framer,
+        frames: Sequence[Callable[[list[Piece]], bytes]],
+    ) -> Events:
+        def last() -> bytes:
+            counts = usage(generations)
+            return framer.usage(counts["prompt_tokens"], counts["completion_tokens"]) + sse.DONE
+
+        return Events(generations, frames, first=framer.start(), last=last, keep_alive_s=self._keep_alive_s)
+
+    def _submit(
+        self,
+        body: Generate,
+        prompt_ids: Sequence[int],
+        *,
+        field: str,
+        max_tokens: int | None,
+        logprobs: int | None,
+        framer: sse.Framer,
+    ) -> Generation:
+        params = SamplingParams(
+            temperature=1.0 if body.temperature is None else body.temperature,
+            top_k=body.top_k or 0,
+            top_p=1.0 if body.top_p is None else body.top_p,
+            # OpenAI's seeds are signed.
+            seed=None if body.seed is None else body.seed % _SEED_MODULUS,
+            logprobs=logprobs,
+        )
+        request = Request(
+            prompt_ids=prompt_ids,
+            params=params,
+            max_tokens=max_tokens,
+            stop=body.stops,
+            # The core's frames carry text only; with log-probabilities they are made here.
+            framer=framer if body.stream and logprobs is None else None,
+        )
+        self._engine.start()
+        try:
+            return self._engine.submit(request)
+        except ParameterError as error:
+            if error.field == "prompt_ids":
+                error.field = field
+            raise
+
+    def _check_model(self, model: str | None) -> None:
+        if model not in (None, self._engine.name):
+            raise ModelNotFoundError(
+                f"the model {model!r} does not exist", hint=f"this server has {self._engine.name!r}", field="model"
+            )
+
+    def _model(self) -> dict[str, Any]:
+        return {"id": self._engine.name, "object": "model", "created": self._created, "owned_by": "logitwire"}
+
+    def _identity(self, prefix: str) -> dict[str, Any]:
+        return {"id": prefix + secrets.token_hex(12), "created": int(time.time()), "model": self._engine.name}
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,230 @@
+"""The bodies clients send, as types: their limits are in the types and hold before any work is done.
+
+For every field null is absent, and fields not named here are ignored, which is right for those that ask for nothing
+(`user`, `metadata`, `store`, `service_tier`, `prediction`, `verbosity`, ...). A field that asks for a feature this
+server does not have yet is named in `NotYet`, so that it is refused and never silently dropped.
+
+Nothing here knows HTTP, nor what becomes of a request.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from logitwire.errors import LimitError, ParameterError
+
+MAX_PROMPTS = 128
+
+_INT32_MAX = 2**31 - 1
+
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=_INT32_MAX)]
+TokenId: TypeAlias = Annotated[int, Meta(ge=0, le=_INT32_MAX)]
+TopLogprobs: TypeAlias = Annotated[int, Meta(ge=0, le=20)]
+StopString: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1024)]
+Stop: TypeAlias = StopString | Annotated[list[StopString], Meta(max_length=16)]
+
+
+class NotYet(Struct, kw_only=True):
+    """Fields whose feature is not here yet. Only a value that asks for nothing is taken: see `_NEUTRAL`."""
+
+    best_of: int | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Any = None
+    n: int | None = None
+    presence_penalty: float | None = None
+    response_format: Any = None
+    # Extensions that other servers take.
+    allowed_token_ids: Any = None
+    bad_words: Any = None
+    grammar: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    ignore_eos: bool | None = None
+    include_stop_str_in_output: bool | None = None
+    json_schema: Any = None
+    min_p: float | None = None
+    min_tokens: int | None = None
+    prompt_logprobs: Any = None
+    repeat_penalty: float | None = None
+    repetition_penalty: float | None = None
+    skip_special_tokens: bool | None = None
+    stop_token_ids: Any = None
+    structured_outputs: Any = None
+    typical_p: float | None = None
+
+    def refuse(self) -> None:
+        """Raise ParameterError for the first field that asks for what is not here."""
+        for name in self.__struct_fields__:
+            if name in _NEUTRAL:
+                value = getattr(self, name)
+                if value is not None and value not in _NEUTRAL[name]:
+                    raise unsupported(name)
+
+
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(NotYet.__struct_fields__, ()),
+    "bad_words": ([],),
+    "best_of": (1,),
+    "echo": (False,),
+    "frequency_penalty": (0.0,),
+    "function_call": ("none",),
+    "functions": ([],),
+    "ignore_eos": (False,),
+    "include_stop_str_in_output": (False,),
+    "logit_bias": ({},),
+    "min_p": (0.0,),
+    "min_tokens": (0,),
+    "modalities": (["text"],),
+    "n": (1,),
+    "presence_penalty": (0.0,),
+    "repeat_penalty": (1.0,),
+    "repetition_penalty": (1.0,),
+    "response_format": ({"type": "text"},),
+    "skip_special_tokens": (True,),
+    "stop_token_ids": ([],),
+    "suffix": ("",),
+    "tool_choice": ("none",),
+    "tools": ([],),
+    "typical_p": (1.0,),
+    "audio": (),
+    "chat_template": (),
+    "chat_template_kwargs": ({},),
+    "reasoning_effort": ("none",),
+    "web_search_options": (),
+}
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class Generate(NotYet, kw_only=True):
+    """What both kinds of request share."""
+
+    model: str | None = None
+    max_tokens: Count | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    stop: Stop | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_k: Annotated[int, Meta(ge=0, le=_INT32_MAX)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+    def check(self) -> None:
+        """Raise ParameterError for what the types cannot say."""
+        self.refuse()
+        if self.stream_options is not None and not self.stream:
+            raise ParameterError("stream_options is only allowed with stream", field="stream_options")
+
+    @property
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+class Part(Struct):
+    """A content part; only those of type "text" are understood."""
+
+    type: str
+    text: str | None = None
+
+
+class Message(Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | Annotated[list[str | Part], Meta(max_length=1024)] | None = None
+    name: str | None = None
+    audio: Any = None
+    function_call: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+
+    def text(self, at: str) -> str:
+        """The content as one text, its parts joined by newlines. `at` names this message in errors."""
+        if self.role in ("tool", "function"):
+            raise unsupported(f"{at}.role", f"{self.role!r} messages are")
+        for name in ("audio", "function_call", "refusal", "tool_calls"):
+            if getattr(self, name) not in (None, []):
+                raise unsupported(f"{at}.{name}")
+        if self.content is None:
+            raise ParameterError(f"{at}.content must be a string or a list of parts", field=f"{at}.content")
+        if isinstance(self.content, str):
+            return self.content
+        texts = []
+        for index, part in enumerate(self.content):
+            where = f"{at}.content[{index}]"
+            if isinstance(part, str):
+                texts.append(part)
+            elif part.type != "text":
+                raise unsupported(f"{where}.type", f"{part.type[:40]!r} parts are")
+            elif part.text is None:
+                raise ParameterError(f"{where}.text is missing", field=f"{where}.text")
+            else:
+                texts.append(part.text)
+        return "\n".join(texts)
+
+
+class ChatCompletionRequest(Generate, kw_only=True):
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=4096)]
+    logprobs: bool | None = None
+    max_completion_tokens: Count | None = None
+    top_logprobs: TopLogprobs | None = None
+
+    audio: Any = None
+    chat_template: Any = None
+    chat_template_kwargs: Any = None
+    function_call: Any = None
+    functions: Any = None
+    modalities: Any = None
+    reasoning_effort: Any = None
+    tool_choice: Any = None
+    tools: Any = None
+    web_search_options: Any = None
+
+    def check(self) -> None:
+        super().check()
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ParameterError("top_logprobs needs logprobs to be true", field="top_logprobs")
+
+    @property
+    def n_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class CompletionRequest(Generate, kw_only=True):
+    prompt: str | list[str | TokenId | list[TokenId]]
+    logprobs: TopLogprobs | None = None
+
+    echo: bool | None = None
+    suffix: str | None = None
+
+    def prompts(self) -> list[str | list[int]]:
+        """The prompts: one text, several, one list of token ids, or several."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        kinds = {type(item) for item in self.prompt}
+        if kinds == {int}:
+            return [self.prompt]  # type: ignore[list-item]
+        if len(kinds) != 1:
+            expected = "one or more texts, or one or more lists of token ids"
+            raise ParameterError(f"prompt must be {expected}", field="prompt", expected=expected)
+        if len(self.prompt) > MAX_PROMPTS:
+            raise LimitError(
+                f"prompt holds {len(self.prompt)} prompts; at most {MAX_PROMPTS} are allowed",
+                field="prompt",
+                limit="prompts",
+                got=len(self.prompt),
+                maximum=MAX_PROMPTS,
+            )
+        return self.prompt  # type: ignore[return-value]
+
+
+def unsupported(field: str, what: str | None = None) -> ParameterError:
+    return ParameterError(f"{what or field + ' is'} not supported yet", field=field)
