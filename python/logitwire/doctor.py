@@ -48,7 +48,8 @@ def _version(package: str) -> str | None:
 def _cache() -> dict[str, str | None]:
     try:
         found = {name: pull.cached(name) for name in pull.MODELS}
-        return {"folder": str(pull.cache_dir()), **{name: path and str(path) for name, path in found.items()}}
+        paths = {name: None if path is None else str(path) for name, path in found.items()}
+        return {"folder": str(pull.cache_dir()), **paths}
     except (LogitwireError, OSError) as error:
         return {"folder": f"unusable: {error}"}
 

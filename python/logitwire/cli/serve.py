@@ -26,8 +26,9 @@ from logitwire.cli import CommandError, options, terminal
 def serve(model: str, offline: bool, host: str, port: int, max_batch: int, allow_public: bool) -> None:
     """Serve a model over HTTP, in OpenAI's dialect.
 
-    There are /v1/chat/completions, /v1/completions, /v1/models and /health. The address is the first line on stdout. Ctrl-C lets running answers end for five seconds, then stops. There
-    are no keys yet, so whoever reaches the port may use it: an address beyond this machine needs --allow-public.
+    There are /v1/chat/completions, /v1/completions, /v1/models and /health. The address is the first line on
+    stdout. Ctrl-C lets running answers end for five seconds, then stops. There are no keys yet, so whoever
+    reaches the port may use it: an address beyond this machine needs --allow-public.
 
     \b
     Examples:
