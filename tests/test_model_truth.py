@@ -1,5 +1,7 @@
-"""The embedded model against implementations that are not ours: the same weights in transformers on torch, which computes
-as exactly as we do, and llama.cpp, which rounds activations to eight bits and whose tokenizer is the one to equal.
+"""The embedded model against implementations that are not ours.
+
+The same weights in transformers on torch, which computes as exactly as we do; and llama.cpp, which rounds activations
+to eight bits, and whose tokenizer is the one to equal.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from reference.llama import log_softmax
 
 from logitwire import _core
 
-MULTILINGUAL = """The capital of France is Paris, and the Seine runs through it. In 1889, 324 metres of iron were put together.
+MULTILINGUAL = """The capital of France is Paris, and the Seine runs through it. In 1889, 324 metres of iron rose.
 Der Rhein fließt durch Köln; die Brücke daneben trägt täglich über 1.200 Züge. ¿Cuántos años tiene la catedral?
 Москва — столица России. 東京は日本の首都です。서울은 한국의 수도이다. القاهرة عاصمة مصر.
 नई दिल्ली भारत की राजधानी है। Η Αθήνα είναι η πρωτεύουσα της Ελλάδας.
@@ -25,7 +27,7 @@ def area(radius: float) -> float:
 She said: "It's raining again!" 🌧️👩‍🚀 Then, after a while, the train left the station and everybody went home to sleep.
 """
 # What the model was trained on: here the likeliest token leads by more than llama.cpp's rounding more often.
-ENGLISH = """A lighthouse is a tower with a bright light at the top, built on the coast or on a rock in the sea. Its light
+ENGLISH = """A lighthouse is a tower with a bright light at the top, built on the coast or on a rock in the sea. It
 warns sailors of dangerous places and shows them the way into the harbour. The first lighthouses were simple fires lit
 on hills. Later, people built towers of stone so that the fire could be seen from further away. In the nineteenth
 century, engineers learned how to use glass lenses to gather the light into a single strong beam, which can be seen from
@@ -34,7 +36,7 @@ counts the seconds between them knows exactly which one he is looking at. Today 
 a small computer turns on the lamp when the sun goes down, and turns it off again in the morning. Many of the old towers
 have become museums, and visitors climb the stairs to see the lamp and to look out over the water.
 
-To make a loaf of bread you need flour, water, salt and yeast. Mix them in a large bowl, and knead the dough for about ten
+To make a loaf of bread you need flour, water, salt and yeast. Mix them in a large bowl, and knead the dough for ten
 minutes until it is smooth. Cover the bowl with a cloth and let it rest in a warm place for an hour. When the dough has
 doubled in size, shape it into a ball, put it on a baking tray and let it rise again for thirty minutes.
 
@@ -111,18 +113,19 @@ def test_llamacpp_agrees_as_far_as_its_rounding_goes(smollm2: Any, llamacpp: Any
     assert same.mean() >= (0.95 if text == ENGLISH else 0.9)  # abroad the model is unsure, and near ties are many
 
 
-PIECES = [
-    *"the of and an' I'll we've DON'T naïve coöperate Straße œuvre İstanbul ǅ ﬁ ﬂ µ Å Å".split(),
-    *"Привет мир ёлка Ελλάδα σς שלום עולם مرحبا بالعالم नमस्ते क्षत्रिय สวัสดี ខ្មែរ አማርኛ తెలుగు தமிழ்".split(),
-    *"你好 世界 东京 カタカナ ひらがな 안녕 ᄒ̷ 𠜎𠜱 ½ ² Ⅷ ٣٤٥ १२३ 一二三 １２３ 𝟙𝟚".split(),
-    *"😀 👩‍👩‍👧‍👦 👨🏽‍💻 🏳️‍🌈 🇫🇷🇩🇪 1️⃣ ☹️ 🫠 ❤️‍🔥 👍🏿".split(),
-    *"0 1 12 007 2024 3.14159 1,000,000 1e-10 0xFF 99999999999 192.168.0.1 $5 50% #1 +1".split(),
-    *"def f(x): return x**2; }else{ if(a&&b||!c)== != => -> :: ;; </div> <br/> &amp; \\n \\t /* */ // #! @ ~~ `` ``` ''".split(),
-    *"https://example.org/a?b=c&d=%20 user@example.org a_b_c camelCase snake_case SCREAMING... -- --- ___ *** ?!?!".split(),
-    "e\u0301", "a\u0308\u0323", "\u0301", "\u200d", "\u200b", "\ufeff", "\ufffd", "\u202e", "\u00ad", "\U000e0041",
-]  # fmt: skip
-SPACES = [" ", "  ", "   ", " " * 9, "\n", "\n\n", "\r\n", "\t", "\t\t", " \n", "\n ", "\u00a0", "\u3000", "\u2009", "\u2028",
-          "\u0085", "\v", "\f", ""]  # fmt: skip
+WORDS = """
+the of and an' I'll we've DON'T naïve coöperate Straße œuvre İstanbul ǅ ﬁ ﬂ µ Å Å
+Привет мир ёлка Ελλάδα σς שלום עולם مرحبا بالعالم नमस्ते क्षत्रिय สวัสดี ខ្មែរ አማርኛ తెలుగు தமிழ்
+你好 世界 东京 カタカナ ひらがな 안녕 ᄒ̷ 𠜎𠜱 ½ ² Ⅷ ٣٤٥ १२३ 一二三 １２３ 𝟙𝟚
+😀 👩‍👩‍👧‍👦 👨🏽‍💻 🏳️‍🌈 🇫🇷🇩🇪 1️⃣ ☹️ 🫠 ❤️‍🔥 👍🏿
+0 1 12 007 2024 3.14159 1,000,000 1e-10 0xFF 99999999999 192.168.0.1 $5 50% #1 +1
+def f(x): return x**2; }else{ if(a&&b||!c)== != => -> :: ;; </div> <br/> &amp; \\n \\t /* */ // #! @ ~~ `` ``` ''
+https://example.org/a?b=c&d=%20 user@example.org a_b_c camelCase snake_case SCREAMING... -- --- ___ *** ?!?!
+e\u0301 a\u0308\u0323 \u0301 \u200d \u200b \ufeff \ufffd \u202e \u00ad \U000e0041
+"""
+PIECES = WORDS.split()
+SPACES = [" ", "  ", "   ", " " * 9, "\n", "\n\n", "\r\n", "\t", "\t\t", " \n", "\n ", "\u00a0", "\u3000", "\u2009",
+          "\u2028", "\u0085", "\v", "\f", ""]  # fmt: skip
 CONTROLS = [chr(i) for i in (*range(32), *range(127, 160))]
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<file_sep>", "<jupyter_code>", "<|im_start|",
             "<|im_end|>>", "<|im_<|im_end|>", "<|nothing|>"]  # fmt: skip

@@ -1,8 +1,7 @@
 """Writes small GGUF version 3 files for tests: metadata, and tensors as F32, F16, Q8_0, Q4_0 or Q4_1. It reads nothing.
 
 Layout (little-endian): magic, version u32, tensor count u64, key count u64; each key: name, type u32, value; each
-tensor: name, dimension count u32, dimensions u64 innermost first, type u32, offset u64 from the data; padding to 32; the
-data.
+tensor:
 """
 
 from __future__ import annotations
