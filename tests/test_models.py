@@ -151,6 +151,8 @@ def test_a_fork_and_its_origin_do_not_see_each_other(tiny: LlamaGguf) -> None:
     assert (cache.len, fork.len) == (7, 6)
     assert np.abs(log_probs(a[0]) - alone(tiny, [*IDS[:5], 1, 2])[-1]).max() < 1e-4
     assert np.abs(log_probs(b[0]) - alone(tiny, [*IDS[:5], 3])[-1]).max() < 1e-4
+    a = tiny.forward([(cache, [4])])
+    assert np.abs(log_probs(a[0]) - alone(tiny, [*IDS[:5], 1, 2, 4])[-1]).max() < 1e-4
 
 
 def test_the_logits_are_the_callers_to_write_on(tiny: LlamaGguf) -> None:
@@ -158,6 +160,15 @@ def test_the_logits_are_the_callers_to_write_on(tiny: LlamaGguf) -> None:
     kept = first.copy()
     first[:] = -np.inf
     assert np.array_equal(tiny.forward([(tiny.new_cache(), IDS)]), kept)
+
+
+def test_gates_far_below_zero_close_without_a_warning(tmp_path: Path) -> None:
+    metadata, tensors = reference.tiny(2)
+    for i in range(3):
+        tensors[f"blk.{i}.ffn_gate.weight"] = writer.Quantized(np.random.default_rng(i).normal(0, 60, (96, 64)), "F32")
+    model = models.load(save(tmp_path / "steep.gguf", metadata, tensors))
+    got = model.forward([(model.new_cache(), IDS)], positions="all")
+    assert np.abs(log_probs(got) - log_probs(reference.logits(metadata, tensors, IDS))).max() < 1e-3
 
 
 @pytest.mark.parametrize("weight", [np.inf, np.nan])

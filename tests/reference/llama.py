@@ -110,7 +110,7 @@ def logits(metadata: Mapping[str, Any], tensors: Mapping[str, Quantized], token_
         for position, x in enumerate(stream):
             h = rms_norm(x, weight(block + "ffn_norm"))
             gate, up = weight(block + "ffn_gate") @ h, weight(block + "ffn_up") @ h
-            silu = np.array([g / (1 + math.exp(-g)) for g in gate])
+            silu = np.array([g / (1 + math.exp(min(-g, 700.0))) for g in gate])
             stream[position] = x + weight(block + "ffn_down") @ (silu * up)
     output = weight("output" if "output.weight" in tensors else "token_embd")
     return np.array([output @ rms_norm(x, weight("output_norm")) for x in stream])

@@ -194,7 +194,7 @@ class LlamaGguf:
         position = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
         rotation = np.exp(1j * np.outer(position, self._frequencies)).astype(np.complex64)[:, None]
         spans = [slice(end - n, end) for end, n in zip(ends.tolist(), lengths, strict=True)]
-        # Broken weights make NaN, and a NaN row has its own status in the sampler: it needs no warning too.
+        # No warnings: broken weights make NaN, and a NaN row has its own status in the sampler.
         with np.errstate(all="ignore"):
             x = self._embedding[np.concatenate([ids for _, ids in checked])]  # (tokens, dim)
             attended = np.empty((len(x), self._n_heads * self._head_dim), np.float32)
@@ -214,7 +214,9 @@ class LlamaGguf:
                 x += (_silu(gate) * up) @ layer.down
             if positions == "last":
                 x = x[ends - 1]
-            logits = (self._normalize(x) * self._output_norm) @ self._output
+            x = self._normalize(x)
+            x *= self._output_norm
+            logits: Float32 = x @ self._output
         # Only now: a failure above leaves what it wrote beyond each cache's end.
         for cache, start, length in zip(caches, starts, lengths, strict=True):
             cache._len = start + length
@@ -222,7 +224,8 @@ class LlamaGguf:
 
     def _normalize(self, x: Float32) -> Float32:
         mean_square = np.einsum("td,td->t", x, x) / np.float32(x.shape[1])
-        return x / np.sqrt(mean_square + self._epsilon)[:, None]
+        normalized: Float32 = x / np.sqrt(mean_square + self._epsilon)[:, None]
+        return normalized
 
 
 def _attend(queries: Float32, keys: Float32, values: Float32, *, out: Float32) -> None:
@@ -234,7 +237,7 @@ def _attend(queries: Float32, keys: Float32, values: Float32, *, out: Float32) -
     n, n_heads, head_dim = queries.shape
     n_kv_heads, length, _ = keys.shape
     group = n_heads // n_kv_heads
-    # As (kv head, head of its group, query, ...): one query is then a vector, which BLAS does twice as fast as a matrix.
+    # As (kv head, head of its group, query, ...): one query is then a vector, twice as fast in BLAS as a matrix.
     queries = queries.reshape(n, n_kv_heads, group, head_dim).transpose(1, 2, 0, 3)
     out = out.reshape(n, n_kv_heads, group, head_dim).transpose(1, 2, 0, 3)
     keys, values = keys[:, None].swapaxes(2, 3), values[:, None]
@@ -252,8 +255,9 @@ def _attend(queries: Float32, keys: Float32, values: Float32, *, out: Float32) -
 
 
 def _silu(x: Float32) -> Float32:
-    """x * sigmoid(x). Below -80 it is under the last bit of all it is added to, and exp would overflow soon."""
-    return x / (1 + np.exp(np.minimum(-x, np.float32(80))))
+    """x * sigmoid(x). Where exp overflows to inf, x / inf is the 0 it should be."""
+    silu: Float32 = x / (1 + np.exp(-x))
+    return silu
 
 
 def _columns(*weights: Float32, gain: Float32 | None = None) -> Float32:

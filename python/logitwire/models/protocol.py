@@ -57,11 +57,13 @@ class Model(Protocol):
     hidden(rows) -> (rows, dim): the last hidden state of each row, for embeddings.
     """
 
-    vocab_size: int | None
-    """The width of its logits, which may be more than the tokenizer has ids (padding).
+    @property
+    def vocab_size(self) -> int | None:
+        """The width of its logits, which may be more than the tokenizer has ids (padding).
 
-    None while it is not known: a bare callable tells its width with its first logits. Once known it never changes.
-    """
+        None while it is not known: a bare callable tells its width with its first logits. Once known it never changes.
+        """
+        ...
 
     def new_cache(self) -> Any:
         """An empty `Cache` of this model."""
@@ -94,7 +96,8 @@ def check_rows(
         )
     if len(rows) == 0:
         raise ModelError("forward was called without rows")
-    context_length = getattr(model, "context_length", None)
+    vocab_size: int | None = model.vocab_size
+    context_length: int | None = getattr(model, "context_length", None)
     checked = []
     seen: set[int] = set()
     for index, (cache, new_ids) in enumerate(rows):
@@ -106,7 +109,7 @@ def check_rows(
         if id(cache) in seen:
             raise ModelError(f"row {index}: its cache is in an earlier row too", hint="fork() the cache")
         seen.add(id(cache))
-        ids = _check_ids(index, new_ids, model.vocab_size)
+        ids = _check_ids(index, new_ids, vocab_size)
         length = cache.len + len(ids)
         if context_length is not None and length > context_length:
             raise LimitError(
