@@ -92,7 +92,15 @@ def test_wheel_says_its_licence(wheel_metadata: Message) -> None:
 def test_sdist_holds_what_a_packager_needs() -> None:
     with tarfile.open(built("*.tar.gz")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = {"Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+    tracked = {
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+    }
     tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
     crates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rust").rglob("*.rs")}
     assert tracked | tests | crates <= names
