@@ -26,7 +26,9 @@ from logitwire.errors import (
     ModelNotFoundError,
     OfflineError,
     ParameterError,
+    TemplateError,
     TokenIdError,
+    TokenizerError,
 )
 from logitwire.models.llama import LlamaGguf
 
@@ -349,6 +351,51 @@ def test_a_folder_is_no_model_and_the_hint_names_the_file_in_it(tmp_path: Path) 
     with pytest.raises(ModelFileError) as caught:
         models.load(str(tmp_path))
     assert str(tmp_path / "some.gguf") in str(caught.value.hint)
+
+
+def with_tokenizer(vocab_size: int, **more: Any) -> dict[str, Any]:
+    """Metadata of a byte-level tokenizer: printable ASCII, <end>, one merge; filled up with control tokens."""
+    tokens = [chr(i) for i in range(33, 127)] + ["<end>", "ab"]
+    tokens = (tokens + [f"<{i}>" for i in range(vocab_size)])[:vocab_size]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3 if len(token) > 2 else 1 for token in tokens],
+        "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.eos_token_id": 94,
+    } | {f"tokenizer.{key}": value for key, value in more.items()}
+
+
+def test_a_file_brings_its_tokenizer_and_template(tmp_path: Path) -> None:
+    metadata, tensors = reference.tiny(1)
+    template = "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"
+    metadata |= with_tokenizer(96, chat_template=template)
+    model = models.load(save(tmp_path / "whole.gguf", metadata, tensors))
+    assert model.tokenizer is not None
+    assert model.tokenizer.encode("abc") == [95, 66]
+    assert model.tokenizer.eos_ids == [94]
+    assert model.chat_template is not None
+    assert model.chat_template.render([{"role": "user", "content": "hi"}]) == "hi<end>"
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
+    metadata, tensors = reference.tiny(1)
+    path = save(tmp_path / "large.gguf", metadata | with_tokenizer(97), tensors)
+    with pytest.raises(
+        ModelFileError, match=r"large\.gguf: the tokenizer has 97 tokens, token_embd.weight only 96 rows"
+    ):
+        models.load(path)
+
+
+def test_a_broken_template_or_tokenizer_says_so_at_load(tmp_path: Path) -> None:
+    metadata, tensors = reference.tiny(1)
+    path = save(tmp_path / "template.gguf", metadata | with_tokenizer(96, chat_template="{% for %}"), tensors)
+    with pytest.raises(TemplateError):
+        models.load(path)
+    broken = metadata | with_tokenizer(96) | {"tokenizer.ggml.model": "unheard of"}
+    with pytest.raises(TokenizerError, match="unheard of"):
+        models.load(save(tmp_path / "tokenizer.gguf", broken, tensors))
 
 
 # Names
