@@ -42,6 +42,19 @@ pub struct StopSet {
     from_root: Box<[u32; 256]>,
 }
 
+impl Default for StopSet {
+    /// Nothing to watch for.
+    fn default() -> Self {
+        let mut set = StopSet {
+            stops: Vec::new(),
+            states: Vec::new(),
+            from_root: Box::new([ROOT; 256]),
+        };
+        set.push_state(0, 0, 0);
+        set
+    }
+}
+
 impl StopSet {
     /// Compile the stops. Without any, nothing ever matches.
     ///
@@ -56,12 +69,7 @@ impl StopSet {
             });
         }
         let stops: Vec<Box<[u8]>> = stops.iter().map(|stop| stop.as_ref().into()).collect();
-        let mut set = StopSet {
-            stops: Vec::new(),
-            states: Vec::new(),
-            from_root: Box::new([ROOT; 256]),
-        };
-        set.push_state(0, 0, 0);
+        let mut set = StopSet::default();
         for (index, stop) in stops.iter().enumerate() {
             if stop.is_empty() {
                 return Err(Error::Parameter {

@@ -1,1 +1,53 @@
-//! x
+//! `logitwire._core`: each station of the core for Python. Converts in, calls, converts out; no algorithm lives here.
+
+mod array;
+mod batch;
+mod detokenize;
+mod error;
+mod gguf;
+mod ids;
+mod limits;
+mod mask;
+mod sample;
+mod sse;
+mod stop;
+mod template;
+mod tokenize;
+mod vocab;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::batch::{Batch, StepOutput};
+    #[pymodule_export]
+    use crate::detokenize::Detokenizer;
+    #[pymodule_export]
+    use crate::gguf::{Gguf, GgufTensor};
+    #[pymodule_export]
+    use crate::limits::{cpu_features, is_debug_build, limits};
+    #[pymodule_export]
+    use crate::mask::apply_mask;
+    #[pymodule_export]
+    use crate::sample::{SampleOutput, Sampler, SamplingParams};
+    #[pymodule_export]
+    use crate::sse::{Event, Framer, SseParser, sse_comment, sse_frame};
+    #[pymodule_export]
+    use crate::stop::StopMatcher;
+    #[pymodule_export]
+    use crate::template::ChatTemplate;
+    #[pymodule_export]
+    use crate::tokenize::Tokenizer;
+    #[pymodule_export]
+    use crate::vocab::Vocab;
+
+    use pyo3::prelude::*;
+    use pyo3::types::PyBytes;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("SSE_DONE", PyBytes::new(module.py(), logitwire_core::sse::frame::DONE))?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,116 @@
+"""One prompt on one model, in one call: all at once, as a stream, or as an asynchronous stream.
+
+Each is an `Engine` of its own, driven for one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
+
+from logitwire._core import SamplingParams, Tokenizer, Vocab
+from logitwire.engine import Engine, Generation, Piece, Request, TokenLogprob
+from logitwire.errors import ParameterError
+
+
+class Options(TypedDict, total=False):
+    """What `generate`, `stream` and `astream` take besides model, tokenizer and prompt."""
+
+    max_tokens: int | None
+    """Default 128; None: until the model's context is full, or a stop."""
+    params: SamplingParams
+    """How tokens are drawn; or name its fields one by one:"""
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+    logprobs: int
+    stop: Sequence[str]
+    include_stop: bool
+    stop_token_ids: Sequence[int]
+    ignore_eos: bool
+    skip_special_tokens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A generation that has ended."""
+
+    text: str
+    token_ids: list[int]
+    logprobs: list[TokenLogprob]
+    finish_reason: str
+    """ "stop" or "length"."""
+    stop: str | None
+    """The stop string that matched."""
+    prompt_tokens: int
+
+
+_PARAMS = ("temperature", "top_k", "top_p", "seed", "logprobs")
+
+
+def generate(
+    model: Any, tokenizer: Tokenizer | Vocab | None, prompt: str | Sequence[int], **options: Unpack[Options]
+) -> Completion:
+    """Complete a prompt.
+
+    model: a callable `f(token_ids) -> logits`, or a `models.Model`. tokenizer: None takes the model's own. prompt: text,
+    or token ids. Raises ParameterError, TokenIdError, ModelError, LogitsError.
+    """
+    generation = _submit(Engine(model, tokenizer, max_batch=1), prompt, options)
+    pieces = list(generation)
+    return Completion(
+        "".join(piece.text for piece in pieces),
+        [token for piece in pieces for token in piece.token_ids],
+        [logprob for piece in pieces for logprob in piece.logprobs],
+        pieces[-1].finish_reason or "stop",
+        pieces[-1].stop,
+        generation.prompt_tokens,
+    )
+
+
+def stream(
+    model: Any, tokenizer: Tokenizer | Vocab | None, prompt: str | Sequence[int], **options: Unpack[Options]
+) -> Iterator[Piece]:
+    """The same, piece by piece as the model goes. What is wrong with the call is raised by the call."""
+    generation = _submit(Engine(model, tokenizer, max_batch=1), prompt, options)
+    return iter(generation)
+
+
+def astream(
+    model: Any, tokenizer: Tokenizer | Vocab | None, prompt: str | Sequence[int], **options: Unpack[Options]
+) -> AsyncIterator[Piece]:
+    """The same for asyncio; the model runs in a thread of its own."""
+    engine = Engine(model, tokenizer, max_batch=1)
+    generation = _submit(engine, prompt, options)
+
+    async def pieces() -> AsyncIterator[Piece]:
+        engine.start()
+        try:
+            async for piece in generation:
+                yield piece
+        finally:
+            engine.close(wait=False)
+
+    return pieces()
+
+
+def _submit(engine: Engine, prompt: str | Sequence[int], options: Options) -> Generation:
+    fields: dict[str, Any] = dict(options)
+    unknown = fields.keys() - Options.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected options: {', '.join(sorted(unknown))}")
+    named = {name: fields.pop(name) for name in _PARAMS if name in fields}
+    if named and "params" in fields:
+        both = ", ".join(named)
+        raise ParameterError(f"params and {both} are both given", field=both, hint="put them into params")
+    if named:
+        fields["params"] = SamplingParams(**named)
+    if isinstance(prompt, str):
+        if isinstance(engine.tokenizer, Vocab):
+            raise ParameterError(
+                "prompt is text, but there is only a Vocab", field="prompt", hint="pass token ids, or a Tokenizer"
+            )
+        prompt = engine.tokenizer.encode(prompt)
+    return engine.submit(Request(prompt_ids=prompt, max_tokens=fields.pop("max_tokens", 128), **fields))

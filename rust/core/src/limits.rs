@@ -1,0 +1,62 @@
+//! The one table of limits. Every bound on what a request or a file may ask for stands here and nowhere else.
+
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])* $name:ident = $value:expr;)*) => {
+        /// Bounds on requests and files; going over one is `Error::Limit` with its name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $doc])* pub $name: usize,)*
+        }
+
+        impl Limits {
+            /// The limits in force.
+            pub const DEFAULT: Self = Self { $($name: $value,)* };
+
+            /// Name and value of each, in the order of the table.
+            pub fn entries(&self) -> Vec<(&'static str, usize)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+limits! {
+    /// Ids in a vocabulary.
+    vocab_size = 1 << 21;
+    /// Bytes of one token.
+    token_bytes = 1 << 16;
+    /// Bytes of a `tokenizer.json`.
+    tokenizer_bytes = 256 << 20;
+    /// Stop strings of one request.
+    stop_strings = 16;
+    /// Bytes of one stop string.
+    stop_string_bytes = 1024;
+    /// Stop token ids of one request.
+    stop_token_ids = 128;
+    /// Most likely tokens reported beside the chosen one.
+    top_logprobs = 20;
+    /// Rows in one call.
+    batch_rows = 1 << 16;
+    /// Bytes of one line of an event stream.
+    sse_line_bytes = 1 << 20;
+    /// Bytes of one event's data.
+    sse_event_bytes = 8 << 20;
+    /// Bytes of an event id.
+    sse_id_bytes = 4096;
+    /// Instructions, and 64-byte pieces of data processed, of one chat template run.
+    template_fuel = 5_000_000;
+    /// Bytes a chat template may write.
+    template_output_bytes = 4 << 20;
+    /// Bytes of a chat template's source.
+    template_source_bytes = 1 << 20;
+    /// Bytes of one string in a GGUF header.
+    gguf_string_bytes = 1 << 24;
+    /// Key-value pairs in a GGUF header.
+    gguf_metadata_entries = 1 << 16;
+    /// Items of one array in a GGUF header.
+    gguf_array_items = 1 << 22;
+    /// Tensors in a GGUF file.
+    gguf_tensors = 1 << 16;
+    /// Dimensions of a tensor in a GGUF file.
+    gguf_dimensions = 4;
+}

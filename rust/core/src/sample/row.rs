@@ -1,0 +1,236 @@
+//! One row: what is allowed, its status, the draw, log-probabilities. It keeps nothing from one row to the next.
+
+use crate::error::{Error, Result};
+use crate::kernels::{Row, RowMut};
+use crate::mask;
+
+use super::draw::{Cut, Staged, Weights, pick, top, top_k, top_p};
+use super::params::SamplingParams;
+use super::rng;
+
+/// What a row was like. Only `Ok` and `Inf` yield a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Finite logits.
+    Ok = 0,
+    /// Some allowed logits are +inf: the draw is even among those.
+    Inf = 1,
+    /// An allowed logit is NaN.
+    Nan = 2,
+    /// Nothing is allowed, or everything allowed is -inf.
+    Empty = 3,
+    /// The line broke on it: a fault of ours.
+    Fault = 4,
+}
+
+/// What is allowed: a token must have its bit in each mask there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowed<'a> {
+    /// The ids the vocabulary has.
+    pub present: Option<&'a [u32]>,
+    /// The request's own mask.
+    pub mask: Option<&'a [u32]>,
+}
+
+impl Allowed<'_> {
+    #[inline]
+    pub(super) fn allows(&self, token: usize) -> bool {
+        self.present.is_none_or(|present| mask::is_allowed(present, token))
+            && self.mask.is_none_or(|mask| mask::is_allowed(mask, token))
+    }
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draw {
+    /// None where the status yields none.
+    pub token: Option<u32>,
+    /// What the row was like.
+    pub status: Status,
+    /// Natural logarithm of the token's probability under the model's own row; NaN if not asked for.
+    pub logprob: f32,
+    /// 1 + the tokens with a larger logit in the model's own row; 0 if not asked for.
+    pub rank: u32,
+}
+
+/// Memory that rows use one after the other.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    staged: Staged,
+    raw: Vec<f32>,
+    keys: Vec<u64>,
+    chunks: Vec<(usize, f64)>,
+    positions: Vec<usize>,
+}
+
+/// The logits of one row: all of them, or what a device reduced them to.
+#[derive(Debug, Clone, Copy)]
+pub enum Logits<'a> {
+    /// Logit i is token i's.
+    Dense(Row<'a>),
+    /// The row's largest tokens.
+    Candidates {
+        /// Their ids, in any order; negative is padding.
+        ids: &'a [i32],
+        /// Their logits.
+        logits: Row<'a>,
+        /// `ln(sum(exp(row)))` of the full row: log-probabilities are those of the full row.
+        logsumexp: f32,
+    },
+}
+
+/// Draw a token from a row. `step` counts the tokens the request has drawn; the most likely tokens of the row are
+/// appended to `top_logprobs` as (id, log-probability).
+pub fn sample(
+    logits: Logits<'_>,
+    allowed: Allowed<'_>,
+    params: &SamplingParams,
+    step: u64,
+    scratch: &mut Scratch,
+    top_logprobs: &mut Vec<(u32, f32)>,
+) -> Draw {
+    let mut staged = std::mem::take(&mut scratch.staged);
+    staged.fill(logits);
+    if params.logprobs.is_some() {
+        scratch.raw.clone_from(&staged.x);
+    }
+    staged.disallow(allowed);
+    let (status, position) = draw(&staged, params, step, scratch);
+    let token = position.map(|position| staged.id(position));
+    let mut draw = Draw { token, status, logprob: f32::NAN, rank: 0 };
+    if let (Some(n), Some(position)) = (params.logprobs, position) {
+        let mut raw = std::mem::take(&mut scratch.raw);
+        raw.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = f32::NEG_INFINITY);
+        let normaliser = match logits {
+            Logits::Dense(_) => Normaliser::of_row(&raw, scratch),
+            Logits::Candidates { logsumexp, .. } => {
+                Normaliser { max: 0.0, log_z: f64::from(logsumexp), n_infinite: 0 }
+            }
+        };
+        (draw.logprob, draw.rank) = normaliser.report(&raw, position);
+        scratch.positions.clear();
+        top(&raw, n as usize, &mut scratch.keys, &mut scratch.positions);
+        top_logprobs.extend(scratch.positions.iter().map(|&i| (staged.id(i), normaliser.logprob(raw[i]))));
+        scratch.raw = raw;
+    }
+    scratch.staged = staged;
+    draw
+}
+
+/// An error if an id stands twice among a row's candidates.
+pub fn check_candidates(ids: &[i32]) -> Result<()> {
+    let mut sorted: Vec<i32> = ids.iter().copied().filter(|&id| id >= 0).collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(Error::Shape { what: format!("ids: candidate {} stands twice in a row", pair[0]) }),
+    }
+}
+
+/// Process a row in place and draw nothing: tokens kept are divided by the temperature, all others are -inf.
+pub fn apply(mut row: RowMut<'_>, allowed: Allowed<'_>, params: &SamplingParams, scratch: &mut Scratch) -> Status {
+    let mut staged = std::mem::take(&mut scratch.staged);
+    staged.fill(Logits::Dense(row.as_row()));
+    staged.disallow(allowed);
+    let status = status(&staged.x);
+    if status == Status::Ok {
+        let greedy = params.temperature == 0.0;
+        let cut = match greedy {
+            true => top_k(&staged.x, 1, &mut scratch.keys),
+            false => cut(&staged, maximum(&staged.x), params, scratch),
+        };
+        let temperature = if greedy { 1.0 } else { params.temperature as f32 };
+        for (position, x) in staged.x.iter_mut().enumerate() {
+            *x = if cut.keeps(*x, position) { *x / temperature } else { f32::NEG_INFINITY };
+        }
+    }
+    row.store(&staged.x);
+    scratch.staged = staged;
+    status
+}
+
+fn maximum(x: &[f32]) -> f32 {
+    x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+fn status(x: &[f32]) -> Status {
+    if x.iter().any(|x| x.is_nan()) {
+        return Status::Nan;
+    }
+    match maximum(x) {
+        f32::NEG_INFINITY => Status::Empty,
+        f32::INFINITY => Status::Inf,
+        _ => Status::Ok,
+    }
+}
+
+fn cut(row: &Staged, max: f32, params: &SamplingParams, scratch: &mut Scratch) -> Cut {
+    let mut cut = top_k(&row.x, params.top_k as usize, &mut scratch.keys);
+    if params.top_p < 1.0 {
+        let weights = Weights::new(max, params.temperature);
+        let (total, chunks) = weights.sum(row, cut, std::mem::take(&mut scratch.chunks));
+        cut = top_p(row, cut, weights, params.top_p, total, &mut scratch.keys);
+        scratch.chunks = chunks;
+    }
+    cut
+}
+
+fn draw(row: &Staged, params: &SamplingParams, step: u64, scratch: &mut Scratch) -> (Status, Option<usize>) {
+    let status = status(&row.x);
+    let uniform = || rng::uniform(params.seed, step, rng::TOKEN_LANE, params.choice);
+    let position = match status {
+        Status::Nan | Status::Empty | Status::Fault => None,
+        Status::Inf => {
+            let infinite = || row.x.iter().enumerate().filter(|(_, x)| **x == f32::INFINITY).map(|(i, _)| i);
+            let n = if params.temperature == 0.0 { 0 } else { (uniform() * infinite().count() as f64) as usize };
+            infinite().nth(n)
+        }
+        Status::Ok if params.temperature == 0.0 => {
+            let max = maximum(&row.x);
+            row.x.iter().position(|&x| x == max)
+        }
+        Status::Ok => {
+            let max = maximum(&row.x);
+            let cut = cut(row, max, params, scratch);
+            let weights = Weights::new(max, params.temperature);
+            let (total, chunks) = weights.sum(row, cut, std::mem::take(&mut scratch.chunks));
+            let position = pick(row, cut, weights, uniform(), total, &chunks);
+            scratch.chunks = chunks;
+            Some(position)
+        }
+    };
+    (status, position)
+}
+
+/// What log-probabilities of one row refer to.
+struct Normaliser {
+    max: f32,
+    log_z: f64,
+    n_infinite: usize,
+}
+
+impl Normaliser {
+    fn of_row(raw: &[f32], scratch: &mut Scratch) -> Self {
+        let max = maximum(raw);
+        if max == f32::INFINITY {
+            return Self { max, log_z: 0.0, n_infinite: raw.iter().filter(|x| **x == f32::INFINITY).count() };
+        }
+        let (z, chunks) = Weights::new(max, 1.0).sum_dense(raw, std::mem::take(&mut scratch.chunks));
+        scratch.chunks = chunks;
+        Self { max, log_z: z.ln(), n_infinite: 0 }
+    }
+
+    fn logprob(&self, x: f32) -> f32 {
+        match self.n_infinite {
+            0 => (f64::from(x - self.max) - self.log_z) as f32,
+            n if x == f32::INFINITY => -(n as f64).ln() as f32,
+            _ => f32::NEG_INFINITY,
+        }
+    }
+
+    fn report(&self, raw: &[f32], position: usize) -> (f32, u32) {
+        let x = raw[position];
+        (self.logprob(x), 1 + raw.iter().filter(|other| **other > x).count() as u32)
+    }
+}

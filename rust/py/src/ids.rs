@@ -1,0 +1,43 @@
+//! Token ids and slots from Python: any iterable of integers, a numpy array among them.
+
+use logitwire_core::error::Error as CoreError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyString};
+
+use crate::error::{Error, Result};
+
+/// The integers of an iterable; one beyond 64 bits is the nearest that fits, and so in no vocabulary.
+pub(crate) fn integers(ids: &Bound<'_, PyAny>) -> Result<Vec<i64>> {
+    if ids.is_instance_of::<PyString>() || ids.is_instance_of::<PyBytes>() || ids.is_instance_of::<PyByteArray>() {
+        return Err(PyTypeError::new_err("expected an iterable of integers, not text").into());
+    }
+    let mut out = Vec::with_capacity(ids.len().unwrap_or(0));
+    for id in ids.try_iter()? {
+        let id = id?;
+        match id.extract::<i64>() {
+            Ok(id) => out.push(id),
+            Err(error) if error.is_instance_of::<PyOverflowError>(ids.py()) => {
+                out.push(if id.lt(0)? { i64::MIN } else { i64::MAX });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(out)
+}
+
+/// The same, as ids that a vocabulary of `vocab_size` might have.
+pub(crate) fn token_ids(ids: &Bound<'_, PyAny>, vocab_size: usize) -> Result<Vec<u32>> {
+    let ids = integers(ids)?;
+    let id = |&id: &i64| u32::try_from(id).map_err(|_| Error::Core(CoreError::TokenId { token_id: id, vocab_size }));
+    ids.iter().map(id).collect()
+}
+
+/// One id as a stream takes it: what is no u32 is in no vocabulary either.
+pub(crate) fn any_id(id: &Bound<'_, PyAny>) -> Result<u32> {
+    match id.extract::<i64>() {
+        Ok(id) => Ok(u32::try_from(id).unwrap_or(u32::MAX)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(id.py()) => Ok(u32::MAX),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,105 @@
+//! `Tokenizer` for Python.
+
+use std::path::PathBuf;
+
+use logitwire_core::tokenize::Tokenizer as Core;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyType};
+
+use crate::detokenize::Detokenizer;
+use crate::error::Result;
+use crate::gguf::Gguf;
+use crate::ids::integers;
+use crate::vocab::Vocab;
+
+/// Encoding a shorter text is over before another thread could use the time.
+const DETACH_BYTES: usize = 8192;
+
+#[pyclass(frozen, module = "logitwire")]
+pub(crate) struct Tokenizer {
+    core: Core,
+}
+
+#[pymethods]
+impl Tokenizer {
+    #[classmethod]
+    #[pyo3(signature = (path, /))]
+    fn from_file(_class: &Bound<'_, PyType>, py: Python<'_>, path: PathBuf) -> Result<Self> {
+        py.detach(|| {
+            let json = std::fs::read(path).map_err(PyErr::from)?;
+            Ok(Self { core: Core::from_json(&json, None)? })
+        })
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (json, /, *, eos_tokens=None))]
+    fn from_json(
+        _class: &Bound<'_, PyType>,
+        py: Python<'_>,
+        json: &Bound<'_, PyAny>,
+        eos_tokens: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let json = match json.cast::<PyBytes>() {
+            Ok(bytes) => bytes.as_bytes().to_vec(),
+            Err(_) => json.extract::<String>()?.into_bytes(),
+        };
+        py.detach(|| Ok(Self { core: Core::from_json(&json, eos_tokens.as_deref())? }))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (gguf, /))]
+    fn from_gguf(_class: &Bound<'_, PyType>, py: Python<'_>, gguf: &Bound<'_, Gguf>) -> Result<Self> {
+        let gguf = gguf.get();
+        py.detach(|| Ok(Self { core: Core::from_gguf(gguf.core())? }))
+    }
+
+    #[getter]
+    fn vocab(&self) -> Vocab {
+        Vocab { core: self.core.vocab().clone() }
+    }
+
+    fn __len__(&self) -> usize {
+        self.core.vocab().len()
+    }
+
+    #[pyo3(signature = (text, /, *, add_special_tokens=true, allow_special=false))]
+    fn encode(&self, py: Python<'_>, text: &str, add_special_tokens: bool, allow_special: bool) -> Result<Vec<u32>> {
+        let encode = || self.core.encode(text, add_special_tokens, allow_special);
+        Ok(if text.len() < DETACH_BYTES { encode() } else { py.detach(encode) }?)
+    }
+
+    #[pyo3(signature = (token_ids, /, *, skip_special_tokens=true))]
+    fn decode<'py>(&self, token_ids: &Bound<'py, PyAny>, skip_special_tokens: bool) -> Result<Bound<'py, PyString>> {
+        let ids = integers(token_ids)?.into_iter().map(|id| u32::try_from(id).unwrap_or(u32::MAX));
+        Ok(PyString::from_bytes(token_ids.py(), &self.core.decode(ids, skip_special_tokens))?)
+    }
+
+    #[pyo3(signature = (*, skip_special_tokens=true))]
+    fn detokenizer(&self, skip_special_tokens: bool) -> Detokenizer {
+        Detokenizer::new(self.core.vocab().clone(), skip_special_tokens)
+    }
+
+    #[pyo3(signature = (token, /))]
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.core.token_to_id(token)
+    }
+
+    #[getter]
+    fn bos_id(&self) -> Option<u32> {
+        self.core.bos_id()
+    }
+
+    #[getter]
+    fn eos_ids(&self) -> Vec<u32> {
+        self.core.vocab().eos_ids().to_vec()
+    }
+
+    #[getter]
+    fn chat_template(&self) -> Option<&str> {
+        self.core.chat_template()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<logitwire.Tokenizer of {} ids>", self.core.vocab().len())
+    }
+}

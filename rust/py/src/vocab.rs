@@ -1,0 +1,73 @@
+//! `Vocab` for Python.
+
+use std::sync::Arc;
+
+use logitwire_core::error::Error as CoreError;
+use logitwire_core::vocab::Vocab as Core;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::detokenize::Detokenizer;
+use crate::error::Result;
+use crate::ids::{any_id, token_ids};
+
+#[pyclass(frozen, module = "logitwire")]
+pub(crate) struct Vocab {
+    pub(crate) core: Arc<Core>,
+}
+
+#[pymethods]
+impl Vocab {
+    #[classmethod]
+    #[pyo3(signature = (tokens, *, special_ids=None, eos_ids=None))]
+    fn from_bytes(
+        _class: &Bound<'_, pyo3::types::PyType>,
+        tokens: Vec<Option<Bound<'_, PyBytes>>>,
+        special_ids: Option<&Bound<'_, PyAny>>,
+        eos_ids: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Self> {
+        let ids = |ids: Option<&Bound<'_, PyAny>>| ids.map_or(Ok(Vec::new()), |ids| token_ids(ids, tokens.len()));
+        let (special_ids, eos_ids) = (ids(special_ids)?, ids(eos_ids)?);
+        let tokens: Vec<Option<&[u8]>> = tokens.iter().map(|token| token.as_ref().map(|token| token.as_bytes())).collect();
+        Ok(Self { core: Arc::new(Core::from_bytes(&tokens, &special_ids, &eos_ids)?) })
+    }
+
+    fn __len__(&self) -> usize {
+        self.core.len()
+    }
+
+    #[pyo3(signature = (token_id, /))]
+    fn token_bytes<'py>(&self, token_id: &Bound<'py, PyAny>) -> Result<Bound<'py, PyBytes>> {
+        match self.core.token_bytes(any_id(token_id)?) {
+            Some(bytes) => Ok(PyBytes::new(token_id.py(), bytes)),
+            None => {
+                let vocab_size = self.core.len();
+                Err(CoreError::TokenId { token_id: token_id.extract().unwrap_or(i64::MAX), vocab_size }.into())
+            }
+        }
+    }
+
+    #[pyo3(signature = (token_id, /))]
+    fn is_special(&self, token_id: &Bound<'_, PyAny>) -> Result<bool> {
+        Ok(self.core.is_special(any_id(token_id)?))
+    }
+
+    #[getter]
+    fn special_ids(&self) -> Vec<u32> {
+        self.core.special_ids()
+    }
+
+    #[getter]
+    fn eos_ids(&self) -> Vec<u32> {
+        self.core.eos_ids().to_vec()
+    }
+
+    #[pyo3(signature = (*, skip_special_tokens=true))]
+    fn detokenizer(&self, skip_special_tokens: bool) -> Detokenizer {
+        Detokenizer::new(self.core.clone(), skip_special_tokens)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<logitwire.Vocab of {} ids>", self.core.len())
+    }
+}
