@@ -361,7 +361,7 @@ def with_tokenizer(vocab_size: int, **more: Any) -> dict[str, Any]:
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [3 if len(token) > 2 else 1 for token in tokens],
+        "tokenizer.ggml.token_type": np.array([3 if len(token) > 2 else 1 for token in tokens], np.int32),
         "tokenizer.ggml.merges": ["a b"],
         "tokenizer.ggml.eos_token_id": 94,
     } | {f"tokenizer.{key}": value for key, value in more.items()}

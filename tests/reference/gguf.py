@@ -81,6 +81,9 @@ def _typed(value: Any) -> tuple[int, bytes]:
         return 6, struct.pack("<f", value)
     if isinstance(value, str):
         return 8, _string(value)
+    if isinstance(value, np.ndarray):
+        assert value.dtype == np.int32
+        return 9, struct.pack("<IQ", 5, len(value)) + value.tobytes()
     items = [_typed(item) for item in value]
     kind = items[0][0] if items else 4
     return 9, struct.pack("<IQ", kind, len(items)) + b"".join(data for _, data in items)

@@ -103,14 +103,6 @@ class LlamaGguf:
         except ModelFileError as error:
             raise ModelFileError(f"{fspath(path)}: {error}", hint=error.hint, offset=error.offset) from error
         self.name = Path(path).stem if name is None else name
-        metadata = gguf.metadata
-        self.tokenizer: Tokenizer | None = Tokenizer.from_gguf(gguf) if "tokenizer.ggml.model" in metadata else None
-        self.chat_template: ChatTemplate | None = _chat_template(metadata)
-        if self.tokenizer is not None and len(self.tokenizer) > self.vocab_size:
-            raise ModelFileError(
-                f"{fspath(path)}: the tokenizer has {len(self.tokenizer)} tokens, token_embd.weight only "
-                f"{self.vocab_size} rows"
-            )
 
     def _read(self, gguf: Gguf) -> None:
         file = _Weights(gguf)
@@ -165,13 +157,21 @@ class LlamaGguf:
             )
         self._output_norm = file.tensor("output_norm.weight", dim)
         embedding = file.tensor("token_embd.weight", self.vocab_size, dim)
-        if "output.weight" in gguf.tensors:
+        if "output.weight" in file.tensors:
             self._embedding = embedding  # (vocab_size, dim)
             self._output = _columns(file.tensor("output.weight", self.vocab_size, dim))  # (dim, vocab_size)
         else:  # tied: one matrix, of which the embedding is a view
             self._output = _columns(embedding)
             self._embedding = self._output.T
         file.refuse_unread_tensors()
+
+        has_tokenizer = "tokenizer.ggml.model" in file.metadata
+        self.tokenizer: Tokenizer | None = Tokenizer.from_gguf(gguf) if has_tokenizer else None
+        self.chat_template: ChatTemplate | None = _chat_template(file.metadata)
+        if self.tokenizer is not None and len(self.tokenizer) > self.vocab_size:
+            raise ModelFileError(
+                f"the tokenizer has {len(self.tokenizer)} tokens, token_embd.weight only {self.vocab_size} rows"
+            )
 
     def new_cache(self) -> LlamaCache:
         return LlamaCache(self)
@@ -303,7 +303,8 @@ class _Weights:
     """One reading of a GGUF file's hyperparameters and tensors, which knows at the end what nobody asked for."""
 
     def __init__(self, gguf: Gguf) -> None:
-        architecture = gguf.metadata.get("general.architecture")
+        self.metadata, self.tensors = gguf.metadata, gguf.tensors  # once: each is made anew from the core's
+        architecture = self.metadata.get("general.architecture")
         if architecture != "llama":
             raise ModelFileError(f"general.architecture is {architecture!r}, only 'llama' is supported")
         self._gguf = gguf
@@ -323,13 +324,13 @@ class _Weights:
 
     def _value(self, key: str, default: object) -> Any:
         self._read.add(f"llama.{key}")
-        value = self._gguf.metadata.get(f"llama.{key}", default)
+        value = self.metadata.get(f"llama.{key}", default)
         if value is None:
             raise ModelFileError(f"llama.{key} is missing")
         return value
 
     def refuse_the_rest(self) -> None:
-        for key, value in self._gguf.metadata.items():
+        for key, value in self.metadata.items():
             name = key.removeprefix("llama.")
             if name != key and key not in self._read and (name not in _NEUTRAL or value != _NEUTRAL[name]):
                 raise ModelFileError(f"{key} is {value!r}, which is not supported")
@@ -347,12 +348,12 @@ class _Weights:
         return self._gguf.dequantize(name)
 
     def _shape(self, name: str) -> tuple[int, ...]:
-        tensor = self._gguf.tensors.get(name)
+        tensor = self.tensors.get(name)
         if tensor is None:
             raise ModelFileError(f"tensor {name} is missing")
         return tensor.shape
 
     def refuse_unread_tensors(self) -> None:
-        for name in self._gguf.tensors:
+        for name in self.tensors:
             if name not in self._read:
                 raise ModelFileError(f"tensor {name} is not one of this architecture's, or not supported")
