@@ -22,7 +22,7 @@ demo: ## install into .venv, then stream an answer from a small real model (fetc
 	$(new-enough)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet '.[all]'
-	$(BIN)/logitwire generate "What is the capital of France?"
+	$(BIN)/logitwire generate "What is the capital of France?" --temperature 0
 
 ifdef T
 test: dev ## every check there is, on a fresh environment; T=stop: one noun's tests, on the dev build

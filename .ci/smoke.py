@@ -6,6 +6,7 @@ stations must do is tested in tests/.
 
 import contextlib
 import io
+import json
 import platform
 import sys
 
@@ -43,15 +44,26 @@ except lw.errors.ArrayError:
 else:
     raise AssertionError("a read-only array was written to")
 
+one_hot = np.eye(len(vocab), dtype=np.float32) * 10
+completion = lw.generate(lambda ids: one_hot[ids[-1] + 1], vocab, [0], max_tokens=8, temperature=0, stop=["D"])
+assert (completion.text, completion.finish_reason, completion.stop) == ("🙂EN", "stop", "D")
+
+byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 tokenizer = lw.Tokenizer.from_json(
-    '{"version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null,'
-    ' "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},'
-    ' "decoder": {"type": "ByteLevel"},'
-    ' "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "d": 3}, "merges": []}}'
+    json.dumps(
+        {
+            "version": "1.0",
+            "added_tokens": [],
+            "normalizer": None,
+            "pre_tokenizer": byte_level,
+            "post_processor": None,
+            "decoder": byte_level,
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+        }
+    )
 )
-one_hot = np.eye(4, dtype=np.float32) * 10
-completion = lw.generate(lambda ids: one_hot[(ids[-1] + 1) % 4], tokenizer, "ab", max_tokens=3, temperature=0)
-assert (completion.text, completion.finish_reason) == ("cda", "length")
+assert tokenizer.encode("abab") == [2, 2]
+assert tokenizer.decode([2, 0]) == "aba"
 
 with contextlib.redirect_stderr(io.StringIO()) as said:
     assert main(["doctor"]) == 1

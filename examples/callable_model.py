@@ -1,10 +1,9 @@
-"""The smallest model: a function from token ids to logits, here a table of which letter follows which.
+"""The smallest model: a function from token ids to logits, here from a table of which letter follows which.
 
 Any function will do, over numpy, torch or an endpoint of your own; logitwire does the rest.
 """
 
 import itertools
-import json
 import string
 
 import numpy as np
@@ -12,28 +11,15 @@ import numpy as np
 import logitwire as lw
 
 LETTERS = string.ascii_lowercase
-TEXT = "the line takes a token from its logits to the wire and the wire takes it to the reader".replace(" ", "")
+TEXT = "all between the logits and the wire".replace(" ", "")
 
 counts = np.zeros((26, 26), dtype=np.float32)
 for first, second in itertools.pairwise(TEXT):
     counts[LETTERS.index(first), LETTERS.index(second)] += 1
-log_probabilities = np.log(counts + 1e-9)
+log_counts = np.log(counts + 1e-9)
 
-tokenizer = lw.Tokenizer.from_json(
-    json.dumps(
-        {
-            "version": "1.0",
-            "added_tokens": [],
-            "normalizer": None,
-            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
-            "post_processor": None,
-            "decoder": {"type": "ByteLevel"},
-            "model": {"type": "BPE", "vocab": {letter: id for id, letter in enumerate(LETTERS)}, "merges": []},
-        }
-    )
-)
-
-for piece in lw.stream(lambda ids: log_probabilities[ids[-1]], tokenizer, "t", max_tokens=12, temperature=0):
-    print(piece.text, end="")
-print()
-# > hethethethet
+vocab = lw.Vocab.from_bytes([letter.encode() for letter in LETTERS])
+for piece in lw.stream(lambda ids: log_counts[ids[-1]], vocab, [LETTERS.index("l")], max_tokens=20, seed=7):
+    print(piece.text, end=" ")
+print(piece.finish_reason)
+# > o g i r e l o g i t w i r e l b e n d t length

@@ -37,4 +37,6 @@ while waiting or running:
 
 for text in texts.values():
     print(text)
-# > ?
+# > The capital of France is Paris.
+# > The capital of Japan is Tokyo.
+# > The opposite of hot is cold.

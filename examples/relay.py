@@ -39,4 +39,9 @@ for frame in relay(upstream()):
     else:
         body = json.loads(data)
         print(body["model"], body["choices"][0]["delta"], body["choices"][0]["finish_reason"])
-# > ?
+# > ours {'role': 'assistant', 'content': ''} None
+# > ours {'content': 'Good'} None
+# > ours {'content': ' morning'} None
+# > ours {'content': ' 🙂'} None
+# > ours {} stop
+# > done

@@ -6,6 +6,7 @@ them in one session would have it; those of the README stand alone.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import doctest
 import io
@@ -24,6 +25,10 @@ from logitwire import _core
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def blocks(page: Path, language: str) -> list[tuple[int, str]]:
@@ -46,7 +51,7 @@ def run_block(page: Path, line: int, source: str, names: dict[str, Any]) -> None
         assert printed.getvalue().splitlines() == expected
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
 def test_python_blocks_run(page: Path, request: pytest.FixtureRequest) -> None:
     sources = blocks(page, "python")
     if any('load("smollm2")' in source for _, source in sources):
@@ -55,7 +60,7 @@ def test_python_blocks_run(page: Path, request: pytest.FixtureRequest) -> None:
         pytest.importorskip("starlette")
     shared: dict[str, Any] = {"__name__": "__main__"}
     for line, source in sources:
-        run_block(page, line, source, {"__name__": "__main__"} if page.name == "README.md" else shared)
+        run_block(page, line, source, {"__name__": "__main__"} if page.parent == ROOT else shared)
 
 
 def test_readme_has_two_commands_and_ci_runs_them() -> None:
@@ -98,7 +103,7 @@ def test_page_of_limits_is_the_table_in_force() -> None:
     assert written == _core.limits()
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
 def test_example_runs(example: Path, smollm2_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "LOGITWIRE_OFFLINE": "1"}
     done = subprocess.run(
@@ -115,7 +120,11 @@ def test_example_runs(example: Path, smollm2_path: Path) -> None:
 
 
 def test_examples_of_the_stub_run() -> None:
-    stub = (ROOT / "python" / "logitwire" / "_core.pyi").read_text("utf-8")
-    examples = doctest.DocTestParser().get_doctest(stub, dict(vars(_core)), "_core.pyi", "_core.pyi", 0)
-    assert examples.examples
-    assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
+    stub = ast.parse((ROOT / "python" / "logitwire" / "_core.pyi").read_text("utf-8"))
+    places = [node for node in ast.walk(stub) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    runner = doctest.DocTestRunner(verbose=False)
+    for place in places:
+        text = ast.get_docstring(place) or ""
+        runner.run(doctest.DocTestParser().get_doctest(text, dict(vars(_core)), place.name, "_core.pyi", place.lineno))
+    assert runner.tries > 0
+    assert runner.failures == 0
