@@ -1,8 +1,8 @@
 """The Rust core as Python sees it. These docstrings are the reference; `make lint` holds them to the build."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, final
+from typing import Any, Literal, Protocol, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 class _SupportsDlpack(Protocol):
     def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
 
-Buffer: TypeAlias = Any
+_Buffer: TypeAlias = Any
 """Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a numpy array."""
 
-Logits: TypeAlias = _SupportsDlpack | NDArray[Any]
+_Logits: TypeAlias = _SupportsDlpack | NDArray[Any]
 """(batch, vocab_size) or (vocab_size,) in float32, float16 or bfloat16, on the CPU.
 
-Taken by `__dlpack__` (numpy, torch, mlx, jax, ...) or by the buffer protocol. Rows may be strided, the elements of a row
-must be adjacent. Read-only arrays are accepted wherever nothing is written.
+Taken by `__dlpack__` (numpy, torch, mlx, jax, ...) or by the buffer protocol. Rows may be strided, the elements of a
+row must be adjacent. Read-only arrays are accepted wherever nothing is written.
 """
 
+__all__: list[str]
 __version__: str
 
 @final
@@ -31,8 +32,8 @@ class Vocab:
         cls,
         tokens: Sequence[bytes | None],
         *,
-        special_ids: Iterable[int] = (),
-        eos_ids: Iterable[int] = (),
+        special_ids: Iterable[int] | None = None,
+        eos_ids: Iterable[int] | None = None,
     ) -> Vocab:
         """A vocabulary from anywhere: `tokens[id]` is the bytes of token `id`, None where the id stands for nothing.
 
@@ -145,7 +146,7 @@ class StopMatcher:
     (('the ', None), ('', None), ('', 'END'))
     """
 
-    def __init__(self, stops: Sequence[str], *, include_stop: bool = False) -> None:
+    def __new__(cls, stops: Sequence[str], *, include_stop: bool = False) -> Self:
         """Raises ParameterError on an empty stop, LimitError on more than 16 stops or one over 1,024 bytes."""
 
     def feed(self, text: str, /) -> tuple[str, str | None]:
@@ -156,7 +157,7 @@ class StopMatcher:
 
     def reset(self) -> None: ...
 
-def apply_mask(logits: Logits, mask: NDArray[np.int32], /) -> None:
+def apply_mask(logits: _Logits, mask: NDArray[np.int32], /) -> None:
     """Set each logit whose mask bit is 0 to -inf, in place.
 
     logits: (batch, vocab_size), writable. mask: int32 (batch, ceil(vocab_size / 32)); bit `t & 31` of word `t >> 5` is
@@ -180,8 +181,8 @@ class SamplingParams:
     Raises ParameterError naming field, value and range.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         temperature: float = 1.0,
         top_k: int = 0,
@@ -189,7 +190,7 @@ class SamplingParams:
         seed: int | None = None,
         choice: int = 0,
         logprobs: int | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def temperature(self) -> float: ...
     @property
@@ -202,6 +203,7 @@ class SamplingParams:
     def choice(self) -> int: ...
     @property
     def logprobs(self) -> int | None: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]: ...
 
 @final
 class SampleOutput:
@@ -212,7 +214,7 @@ class SampleOutput:
         """(batch,) the token drawn, -1 where status is NAN or EMPTY."""
     @property
     def status(self) -> NDArray[np.uint8]:
-        """(batch,) `logitwire.RowStatus`: OK 0, INF 1, NAN 2, EMPTY 3."""
+        """(batch,) `logitwire.RowStatus`: OK 0, INF 1, NAN 2, EMPTY 3, FAULT 4."""
     @property
     def logprobs(self) -> NDArray[np.float32]:
         """(batch,) natural log-probability of the token under the model's own row (temperature 1, before mask and
@@ -235,19 +237,19 @@ class Sampler:
     can be recomputed by hand.
     """
 
-    def __init__(self, vocab_size: int, *, order: Literal["default"] = "default", vocab: Vocab | None = None) -> None:
+    def __new__(cls, vocab_size: int, *, order: Literal["default"] = "default", vocab: Vocab | None = None) -> Self:
         """vocab_size: the width of the logits. vocab: ids it lacks are never drawn.
 
         Raises ParameterError on an unknown order, VocabError if `vocab` is larger than `vocab_size`.
         """
 
-    def add(self, params: SamplingParams, prompt_ids: Sequence[int] = ()) -> int:
+    def add(self, params: SamplingParams, prompt_ids: Iterable[int] | None = None) -> int:
         """Start a request and return its slot. Raises TokenIdError on a prompt id outside the vocabulary."""
 
     def remove(self, slot: int, /) -> None:
         """End a request; its slot may be given out again. Raises SlotError if there is none."""
 
-    def step(self, logits: Logits, slots: Sequence[int], *, mask: NDArray[np.int32] | None = None) -> SampleOutput:
+    def step(self, logits: _Logits, slots: Sequence[int], *, mask: NDArray[np.int32] | None = None) -> SampleOutput:
         """Draw one token for each row; row i belongs to `slots[i]`.
 
         logits: (batch, vocab_size). mask: as in `apply_mask`. Each row's step counter goes up by one when it yields a
@@ -255,13 +257,13 @@ class Sampler:
         """
 
     def step_candidates(
-        self, ids: NDArray[np.int32], logits: Logits, logsumexp: NDArray[np.float32], slots: Sequence[int]
+        self, ids: NDArray[np.int32], logits: _Logits, logsumexp: NDArray[np.float32], slots: Sequence[int]
     ) -> SampleOutput:
         """The same for rows a device reduced to their k largest: ids int32 (batch, k), logits (batch, k), and the
         log-sum-exp of each full row, float32 (batch,). Equal to `step` with top_k at most k; log-probabilities are
         those of the full row. An id of -1 is padding. Raises ArrayError, SlotError, TokenIdError."""
 
-    def apply(self, logits: Logits, slots: Sequence[int]) -> None:
+    def apply(self, logits: _Logits, slots: Sequence[int]) -> None:
         """Apply each slot's processors to its row in place and draw nothing: scaled by the temperature, everything cut
         is -inf. Rows with temperature 0 keep their largest logit only. Raises ArrayError, SlotError."""
 
@@ -269,8 +271,8 @@ class Sampler:
 class Framer:
     """Writes one request's server-sent events: everything but the text is prepared once."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         kind: Literal["chat", "completion"],
         *,
         id: str,
@@ -278,7 +280,7 @@ class Framer:
         created: int,
         index: int = 0,
         include_usage: bool = False,
-    ) -> None:
+    ) -> Self:
         """kind: the OpenAI object streamed, `chat.completion.chunk` or `text_completion`.
 
         include_usage: as `stream_options.include_usage`: every chunk carries `"usage":null`, `usage()` the numbers.
@@ -338,7 +340,7 @@ class Batch:
     A row gives exactly what the stations give when called one by one. One owner; not shared between threads.
     """
 
-    def __init__(self, vocab: Vocab, *, vocab_size: int | None = None, order: Literal["default"] = "default") -> None:
+    def __new__(cls, vocab: Vocab, *, vocab_size: int | None = None, order: Literal["default"] = "default") -> Self:
         """vocab_size: the width of the model's logits (any other is an error), at least len(vocab); None: any width
         from len(vocab) up. Ids the vocabulary lacks are never drawn."""
 
@@ -348,12 +350,12 @@ class Batch:
     def add(
         self,
         params: SamplingParams,
-        prompt_ids: Sequence[int] = (),
+        prompt_ids: Iterable[int] | None = None,
         *,
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
+        stop: Sequence[str] | None = None,
         include_stop: bool = False,
-        stop_token_ids: Sequence[int] = (),
+        stop_token_ids: Iterable[int] | None = None,
         ignore_eos: bool = False,
         skip_special_tokens: bool = True,
         framer: Framer | None = None,
@@ -366,14 +368,14 @@ class Batch:
         """
 
     def remove(self, slot: int, /) -> None: ...
-    def step(self, logits: Logits, slots: Sequence[int], *, mask: NDArray[np.int32] | None = None) -> StepOutput:
+    def step(self, logits: _Logits, slots: Sequence[int], *, mask: NDArray[np.int32] | None = None) -> StepOutput:
         """One decode step. Row i of logits (batch, vocab_size) belongs to `slots[i]`; slots not named rest.
 
         A finished slot must be removed before the next step. Raises ArrayError, SlotError (unknown, twice, finished).
         """
 
     def step_candidates(
-        self, ids: NDArray[np.int32], logits: Logits, logsumexp: NDArray[np.float32], slots: Sequence[int]
+        self, ids: NDArray[np.int32], logits: _Logits, logsumexp: NDArray[np.float32], slots: Sequence[int]
     ) -> StepOutput:
         """`step` for rows reduced on a device, as `Sampler.step_candidates`."""
 
@@ -389,7 +391,7 @@ class Event:
     @property
     def id(self) -> str:
         """The last event id in force, "" if there was none."""
-    def __init__(self, data: str, *, type: str = "message", id: str = "") -> None: ...
+    def __new__(cls, data: str, *, type: str = "message", id: str = "") -> Self: ...
 
 @final
 class SseParser:
@@ -400,10 +402,10 @@ class SseParser:
     ([], ['hello'])
     """
 
-    def __init__(self, *, max_line: int = 1_048_576, max_event: int = 8_388_608) -> None:
+    def __new__(cls, *, max_line: int = 1_048_576, max_event: int = 8_388_608) -> Self:
         """Bounds in bytes on one line and on one event's data; beyond them `feed` raises LimitError until `reset`."""
 
-    def feed(self, chunk: Buffer, /) -> list[Event]:
+    def feed(self, chunk: _Buffer, /) -> list[Event]:
         """The events that this chunk completed."""
 
     def reset(self) -> None:
@@ -451,7 +453,7 @@ class Gguf:
     Raises ModelFileError with the byte offset on anything truncated, inconsistent or beyond the limits.
     """
 
-    def __init__(self, buffer: Buffer, /) -> None:
+    def __new__(cls, buffer: _Buffer, /) -> Self:
         """buffer: the whole file; pass an `mmap` so that nothing is copied."""
 
     @property
@@ -470,7 +472,7 @@ class ChatTemplate:
     Bounded by fuel (instructions and bytes processed) and a cap on the output.
     """
 
-    def __init__(self, source: str, /, *, bos_token: str = "", eos_token: str = "") -> None:
+    def __new__(cls, source: str, /, *, bos_token: str = "", eos_token: str = "") -> Self:
         """Raises TemplateError with the line if the template does not parse."""
 
     def render(
@@ -488,6 +490,9 @@ class ChatTemplate:
 
 def limits() -> dict[str, int]:
     """The table of limits in force, by name."""
+
+def is_debug_build() -> bool:
+    """Whether the core was built without optimisation: nobody should time such a one."""
 
 def cpu_features() -> list[str]:
     """Instruction sets of this machine that kernels may use, for `logitwire doctor`."""

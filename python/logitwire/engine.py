@@ -278,7 +278,9 @@ class Engine:
             return request.max_tokens
         room = self.context_length - n_prompt
         if room < 1:
-            raise _out_of_range("prompt", n_prompt, f"fewer than the {self.context_length} tokens of the model's context")
+            raise _out_of_range(
+                "prompt", n_prompt, f"fewer than the {self.context_length} tokens of the model's context"
+            )
         if request.max_tokens is not None and request.max_tokens > room:
             raise _out_of_range(
                 "max_tokens",
@@ -338,7 +340,9 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def step(self) -> bool:

@@ -55,8 +55,8 @@ def generate(
 ) -> Completion:
     """Complete a prompt.
 
-    model: a callable `f(token_ids) -> logits`, or a `models.Model`. tokenizer: None takes the model's own. prompt: text,
-    or token ids. Raises ParameterError, TokenIdError, ModelError, LogitsError.
+    model: a callable `f(token_ids) -> logits`, or a `models.Model`. tokenizer: None takes the model's own. prompt:
+    text, or token ids. Raises ParameterError, TokenIdError, ModelError, LogitsError.
     """
     generation = _submit(Engine(model, tokenizer, max_batch=1), prompt, options)
     pieces = list(generation)

@@ -42,7 +42,10 @@ where
 #[pymethods]
 impl SamplingParams {
     #[new]
-    #[pyo3(signature = (*, temperature=None, top_k=None, top_p=None, seed=None, choice=None, logprobs=None))]
+    #[pyo3(
+        signature = (*, temperature=None, top_k=None, top_p=None, seed=None, choice=None, logprobs=None),
+        text_signature = "(*, temperature=1.0, top_k=0, top_p=1.0, seed=None, choice=0, logprobs=None)"
+    )]
     fn new(
         temperature: Option<&Bound<'_, PyAny>>,
         top_k: Option<&Bound<'_, PyAny>>,

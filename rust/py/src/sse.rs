@@ -54,7 +54,10 @@ pub(crate) struct SseParser {
 #[pymethods]
 impl SseParser {
     #[new]
-    #[pyo3(signature = (*, max_line=Limits::DEFAULT.sse_line_bytes, max_event=Limits::DEFAULT.sse_event_bytes))]
+    #[pyo3(
+        signature = (*, max_line=Limits::DEFAULT.sse_line_bytes, max_event=Limits::DEFAULT.sse_event_bytes),
+        text_signature = "(*, max_line=1048576, max_event=8388608)"
+    )]
     fn new(max_line: usize, max_event: usize) -> Self {
         Self { core: Parser::new(max_line, max_event) }
     }
