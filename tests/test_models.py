@@ -304,6 +304,12 @@ BAD_FILES: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], Any], str]
     "a layer nobody reads": (key("llama.block_count", 2), "blk.2.* is not one of this architecture's"),
     "a bias": (tensor("blk.0.attn_q.bias", 64), "blk.0.attn_q.bias is not one of this architecture's"),
     "rope factors": (tensor("rope_freqs.weight", 8), "rope_freqs.weight is not one"),
+    "a template of numbers": (key("tokenizer.chat_template", 3), "tokenizer.chat_template is not a text"),
+    "a template without tokens": (
+        lambda metadata, tensors: metadata.update({"tokenizer.chat_template": "", "tokenizer.ggml.tokens": 7}),
+        "tokenizer.ggml.tokens not a list",
+    ),
+    "a key of many words": (key("llama.rope.scaling.type", "x" * 9999), "rope.scaling.type is '.{0,40}', which is not"),
     "a billion layers": (key("llama.block_count", 1 << 30), "blk.3.attn_norm.weight is missing"),
     "a billion heads": (key("llama.attention.head_count", 1 << 30), "is 0, expected a positive integer"),
 }

@@ -10,6 +10,7 @@ processes want the same cores, OPENBLAS_NUM_THREADS=1 in the environment is seve
 from __future__ import annotations
 
 import mmap
+import reprlib
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -289,6 +290,8 @@ def _chat_template(metadata: Mapping[str, Any]) -> ChatTemplate | None:
     if source is None:
         return None
     tokens = metadata.get("tokenizer.ggml.tokens", [])
+    if not isinstance(source, str) or not isinstance(tokens, list):
+        raise ModelFileError("tokenizer.chat_template is not a text, or tokenizer.ggml.tokens not a list")
 
     def text(key: str) -> str:
         token_id = metadata.get(key)
@@ -306,20 +309,20 @@ class _Weights:
         self.metadata, self.tensors = gguf.metadata, gguf.tensors  # once: each is made anew from the core's
         architecture = self.metadata.get("general.architecture")
         if architecture != "llama":
-            raise ModelFileError(f"general.architecture is {architecture!r}, only 'llama' is supported")
+            raise ModelFileError(f"general.architecture is {reprlib.repr(architecture)}, only 'llama' is supported")
         self._gguf = gguf
         self._read = {"llama.vocab_size"}  # says the same as token_embd.weight's shape, which decides
 
     def positive(self, key: str, default: int | None = None) -> int:
         value = self._value(key, default)
         if type(value) is not int or value < 1:
-            raise ModelFileError(f"llama.{key} is {value!r}, expected a positive integer")
+            raise ModelFileError(f"llama.{key} is {reprlib.repr(value)}, expected a positive integer")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self._value(key, default)
         if type(value) not in (int, float) or not 0 < value < float("inf"):
-            raise ModelFileError(f"llama.{key} is {value!r}, expected a positive number")
+            raise ModelFileError(f"llama.{key} is {reprlib.repr(value)}, expected a positive number")
         return float(value)
 
     def _value(self, key: str, default: object) -> Any:
@@ -333,7 +336,7 @@ class _Weights:
         for key, value in self.metadata.items():
             name = key.removeprefix("llama.")
             if name != key and key not in self._read and (name not in _NEUTRAL or value != _NEUTRAL[name]):
-                raise ModelFileError(f"{key} is {value!r}, which is not supported")
+                raise ModelFileError(f"{key} is {reprlib.repr(value)}, which is not supported")
 
     def rows(self, name: str) -> int:
         shape = self._shape(name)
