@@ -10,6 +10,32 @@ from numpy.typing import NDArray
 class _SupportsDlpack(Protocol):
     def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+__all__ = [
+    "SSE_DONE",
+    "Batch",
+    "ChatTemplate",
+    "Detokenizer",
+    "Event",
+    "Framer",
+    "Gguf",
+    "GgufTensor",
+    "SampleOutput",
+    "Sampler",
+    "SamplingParams",
+    "SseParser",
+    "StepOutput",
+    "StopMatcher",
+    "Tokenizer",
+    "Vocab",
+    "__version__",
+    "apply_mask",
+    "cpu_features",
+    "is_debug_build",
+    "limits",
+    "sse_comment",
+    "sse_frame",
+]
+
 _Buffer: TypeAlias = Any
 """Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a numpy array."""
 
@@ -20,7 +46,6 @@ Taken by `__dlpack__` (numpy, torch, mlx, jax, ...) or by the buffer protocol. R
 row must be adjacent. Read-only arrays are accepted wherever nothing is written.
 """
 
-__all__: list[str]
 __version__: str
 
 @final
