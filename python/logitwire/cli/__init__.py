@@ -68,7 +68,8 @@ def complain(error: Exception) -> None:
 
 
 def _install(error: ModuleNotFoundError, extra: str) -> int:
-    if error.name not in EXTRAS[extra]:
+    missing = (error.name or "").partition(".")[0]
+    if missing not in EXTRAS[extra]:
         raise error
-    print(f"logitwire: this needs {error.name}, so run: pip install 'logitwire[{extra}]'", file=sys.stderr)
+    print(f"logitwire: this needs {missing}, so run: pip install 'logitwire[{extra}]'", file=sys.stderr)
     return 1

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-import logitwire as lw
 from logitwire.cli import complain, options, terminal
 from logitwire.errors import LogitwireError, ParameterError
 
@@ -116,12 +115,9 @@ def _answer(conversation: Conversation, line: str, sampling: options.Sampling) -
     ids, n_forgotten = conversation.ask(line, max_tokens=sampling.max_tokens)
     if n_forgotten:
         terminal.note(f"the context is full: the {n_forgotten} oldest messages are forgotten")
-    context = conversation.model.context_length
-    room = sampling.max_tokens if context is None else min(sampling.max_tokens, context - len(ids))
     said = ""
     try:
-        pieces = lw.stream(conversation.model, None, ids, max_tokens=room, params=sampling.params(), stop=sampling.stop)
-        for piece in pieces:
+        for piece in sampling.stream(conversation.model, ids, sampling.params()):
             said += piece.text
             terminal.write(piece.text)
     finally:

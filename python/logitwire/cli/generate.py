@@ -7,7 +7,6 @@ import time
 
 import click
 
-import logitwire as lw
 from logitwire.cli import options, terminal
 
 
@@ -55,7 +54,7 @@ def generate(
     started = time.perf_counter()
     first, n_tokens, reason = started, 0, None
     try:
-        for piece in lw.stream(loaded, None, ids, max_tokens=sampling.max_tokens, params=params, stop=sampling.stop):
+        for piece in sampling.stream(loaded, ids, params):
             if not n_tokens:
                 first = time.perf_counter()
             n_tokens += len(piece.token_ids)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import json
 import socket
+from typing import TYPE_CHECKING
 
 import click
 
 import logitwire as lw
 from logitwire.cli import CommandError, options, terminal
+
+if TYPE_CHECKING:
+    import uvicorn
+
+GRACE_S = 5.0
+"""How long running answers may go on after Ctrl-C."""
 
 
 @click.command()
@@ -27,7 +35,7 @@ def serve(model: str, offline: bool, host: str, port: int, max_batch: int, allow
     """Serve a model over HTTP, in OpenAI's dialect.
 
     There are /v1/chat/completions, /v1/completions, /v1/models and /health. The address is the first line on
-    stdout. Ctrl-C lets running answers end for five seconds, then stops. There are no keys yet, so whoever
+    stdout. Ctrl-C stops; running answers get five seconds to end. There are no keys yet, so whoever
     reaches the port may use it: an address beyond this machine needs --allow-public.
 
     \b
@@ -51,15 +59,28 @@ def serve(model: str, offline: bool, host: str, port: int, max_batch: int, allow
                 log_level="warning",
                 limit_concurrency=1024,
                 h11_max_incomplete_event_size=65536,
-                timeout_graceful_shutdown=5,
             )
             _greet(listener, engine.name)
             try:
-                uvicorn.Server(config).run(sockets=[listener])
+                _server(config, engine).run(sockets=[listener])
             except KeyboardInterrupt:
                 # uvicorn has shut down by now, and hands on the signal that made it.
-                terminal.note("stopped")
+                terminal.note("\nstopped")
                 raise click.exceptions.Exit(130) from None
+
+
+def _server(config: uvicorn.Config, engine: lw.Engine) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Ends what is still running after a while by closing the engine, so that clients are told."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            ending = asyncio.get_running_loop().call_later(GRACE_S, lambda: engine.close(wait=False))
+            await super().shutdown(sockets)
+            ending.cancel()
+
+    return Server(config)
 
 
 def _listen(host: str, port: int, *, allow_public: bool) -> socket.socket:

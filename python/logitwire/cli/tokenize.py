@@ -56,14 +56,17 @@ def tokenize(text: str, model: str, offline: bool, shape: str | None, allow_spec
 def _tokenizer(name: str, *, offline: bool) -> lw.Tokenizer:
     """That of a model, without the model's weights."""
     if name.endswith(".json"):
-        return lw.Tokenizer.from_file(name)
+        return lw.Tokenizer.from_json(Path(name).read_bytes())
     if name in pull.MODELS:
         options.fetch_model(name, offline=offline)
         path = pull.model_path(name)
     else:
         path = Path(name)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-        return lw.Tokenizer.from_gguf(lw.Gguf(buffer))
+    with path.open("rb") as file:
+        is_empty = file.seek(0, 2) == 0  # which cannot be mapped
+        return lw.Tokenizer.from_gguf(
+            lw.Gguf(b"" if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        )
 
 
 def _text(content: bytes) -> str | None:
