@@ -256,6 +256,8 @@ class Engine:
         Raises ParameterError (empty prompt, max_tokens below 1, longer than the context), LimitError, TokenIdError,
         QueueFullError, EngineClosedError.
         """
+        if isinstance(request.prompt_ids, str | bytes | bytearray):
+            raise TypeError("prompt_ids is text, expected token ids")
         prompt_ids = list(request.prompt_ids)
         sequence = _Sequence(request, prompt_ids, self._max_tokens(request, len(prompt_ids)))
         # Everything that can be wrong with a request is found here, in its own caller.
@@ -271,16 +273,15 @@ class Engine:
 
     def _max_tokens(self, request: Request, n_prompt: int) -> int | None:
         if n_prompt == 0:
-            raise _out_of_range("prompt", 0, "at least one token")
+            raise _out_of_range("prompt_ids", "no token", "at least one")
         if request.max_tokens is not None and request.max_tokens < 1:
             raise _out_of_range("max_tokens", request.max_tokens, "at least 1")
         if self.context_length is None:
             return request.max_tokens
         room = self.context_length - n_prompt
         if room < 1:
-            raise _out_of_range(
-                "prompt", n_prompt, f"fewer than the {self.context_length} tokens of the model's context"
-            )
+            expected = f"fewer than the {self.context_length} of the model's context"
+            raise _out_of_range("prompt_ids", f"{n_prompt} tokens", expected)
         if request.max_tokens is not None and request.max_tokens > room:
             raise _out_of_range(
                 "max_tokens",
@@ -625,5 +626,5 @@ def _model_error(error: Exception) -> ModelError:
     return wrapped
 
 
-def _out_of_range(name: str, value: int, expected: str) -> ParameterError:
-    return ParameterError(f"{name} = {value}: expected {expected}", field=name, value=value, expected=expected)
+def _out_of_range(name: str, value: int | str, expected: str) -> ParameterError:
+    return ParameterError(f"{name}: {value}, expected {expected}", field=name, value=value, expected=expected)

@@ -166,7 +166,14 @@ impl<'py> Array<'py> {
             Ok(buffer) => from_buffer(buffer, name, kind)?,
             Err(_) => from_dlpack(object, name, kind)?,
         };
-        let Found { data, dtype, shape, strides, writable, owner } = found;
+        let Found {
+            data,
+            dtype,
+            shape,
+            strides,
+            writable,
+            owner,
+        } = found;
         if !kind.accepts(dtype) {
             return wrong_dtype(name, kind, &format!("{dtype:?}").to_lowercase());
         }
@@ -184,7 +191,17 @@ impl<'py> Array<'py> {
             return array_error(format!("{name}: not aligned to its {size}-byte elements"), None);
         }
         let one_dimensional = shape.len() == 1;
-        Ok(Self { name, data, dtype, rows, columns, row_stride, writable, one_dimensional, _owner: owner })
+        Ok(Self {
+            name,
+            data,
+            dtype,
+            rows,
+            columns,
+            row_stride,
+            writable,
+            one_dimensional,
+            _owner: owner,
+        })
     }
 
     /// How many rows there are.
@@ -242,11 +259,17 @@ impl<'py> Array<'py> {
     pub(crate) fn write(&mut self) -> Result<Vec<RowMut<'_>>> {
         if !self.writable {
             let hint = Some("pass a writable array, or a copy");
-            return array_error(format!("{}: it is read-only, and would be changed in place", self.name), hint);
+            return array_error(
+                format!("{}: it is read-only, and would be changed in place", self.name),
+                hint,
+            );
         }
         let width = (self.columns * self.dtype.size()) as isize;
         if self.rows > 1 && self.columns > 0 && self.row_stride.abs() < width {
-            return array_error(format!("{}: its rows overlap, and would be changed in place", self.name), None);
+            return array_error(
+                format!("{}: its rows overlap, and would be changed in place", self.name),
+                None,
+            );
         }
         let (data, columns, row_stride) = (self.data, self.columns, self.row_stride);
         // SAFETY: as `row`; rows do not overlap, each is handed out once, and `&mut self` bars others of ours.
@@ -275,7 +298,10 @@ fn wrong_dtype<T>(name: &str, kind: Kind, got: &str) -> Result<T> {
 }
 
 fn from_buffer<'py>(buffer: PyUntypedBuffer, name: &str, kind: Kind) -> Result<Found<'py>> {
-    if buffer.suboffsets().is_some_and(|suboffsets| suboffsets.iter().any(|&suboffset| suboffset >= 0)) {
+    if buffer
+        .suboffsets()
+        .is_some_and(|suboffsets| suboffsets.iter().any(|&suboffset| suboffset >= 0))
+    {
         return array_error(format!("{name}: indirect buffers are not supported"), None);
     }
     let native = if cfg!(target_endian = "little") { '<' } else { '>' };
@@ -304,24 +330,29 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
         let hint = Some("pass a numpy array, a torch tensor, or anything with __dlpack__ or the buffer protocol");
         return array_error(format!("{name}: expected an array, got {class}"), hint);
     }
+    let refused = |error: PyErr| {
+        let hint = Some("it must have data on the CPU; one that requires grad is exported by tensor.detach()");
+        Error::Array {
+            what: format!("{name}: it refuses to be exported: {error}"),
+            hint,
+        }
+    };
     if object.hasattr("__dlpack_device__")? {
-        let (device, _): (i64, i64) = object.call_method0("__dlpack_device__")?.extract()?;
+        let device = object.call_method0("__dlpack_device__").map_err(refused)?;
+        let (device, _): (i64, i64) = device.extract()?;
         if device != i64::from(DL_CPU) {
             let hint = Some("move it with .cpu(), or reduce it on its device and call step_candidates");
-            return array_error(format!("{name}: it lies on another device (DLPack device type {device})"), hint);
+            return array_error(
+                format!("{name}: it lies on another device (DLPack device type {device})"),
+                hint,
+            );
         }
     }
     let versioned = PyDict::new(py);
     versioned.set_item("max_version", (1, 0))?;
-    let refused = |error: PyErr| {
-        let hint = Some("a tensor that requires grad must be detached first (tensor.detach())");
-        Error::Array { what: format!("{name}: it refuses to be exported: {error}"), hint }
-    };
     let capsule = match object.call_method("__dlpack__", (), Some(&versioned)) {
         Ok(capsule) => capsule,
-        Err(error) if error.is_instance_of::<PyTypeError>(py) => {
-            object.call_method0("__dlpack__").map_err(refused)?
-        }
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => object.call_method0("__dlpack__").map_err(refused)?,
         Err(error) => return Err(refused(error)),
     };
     if !capsule.is_instance_of::<PyCapsule>() {
@@ -342,7 +373,10 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
         }
     };
     if tensor.device.device_type != DL_CPU {
-        return array_error(format!("{name}: it lies on another device"), Some("move it with .cpu()"));
+        return array_error(
+            format!("{name}: it lies on another device"),
+            Some("move it with .cpu()"),
+        );
     }
     let dtype = match (tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes) {
         (2, 32, 1) => Dtype::F32,
@@ -370,7 +404,14 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
     };
     // SAFETY: the offset leads to the first element of the same allocation.
     let data = unsafe { tensor.data.cast::<u8>().add(tensor.byte_offset as usize) };
-    Ok(Found { data, dtype, shape, strides, writable: flags & DL_READ_ONLY == 0, owner: Owner::Capsule(capsule) })
+    Ok(Found {
+        data,
+        dtype,
+        shape,
+        strides,
+        writable: flags & DL_READ_ONLY == 0,
+        owner: Owner::Capsule(capsule),
+    })
 }
 
 /// Bytes from anything with the buffer protocol, held while this lives.

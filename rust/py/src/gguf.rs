@@ -37,7 +37,12 @@ impl GgufTensor {
     }
 
     fn __repr__(&self) -> String {
-        let Tensor { name, shape, tensor_type, .. } = &self.core;
+        let Tensor {
+            name,
+            shape,
+            tensor_type,
+            ..
+        } = &self.core;
         format!("<logitwire.GgufTensor {name} {shape:?} {tensor_type}>")
     }
 }
@@ -100,10 +105,7 @@ impl Gguf {
     #[pyo3(signature = (name, /))]
     fn dequantize<'py>(&self, py: Python<'py>, name: &str) -> Result<Bound<'py, PyArrayDyn<f32>>> {
         let tensor = self.core.tensor(name)?;
-        let values = py.detach(|| {
-            let mut values = vec![0.0; tensor.elements()];
-            gguf::dequantize(self.file.as_slice(), tensor, &mut values).map(|()| values)
-        })?;
+        let values = py.detach(|| gguf::dequantize(self.file.as_slice(), tensor))?;
         Ok(PyArray1::from_vec(py, values).reshape(tensor.shape.clone())?)
     }
 }

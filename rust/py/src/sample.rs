@@ -19,7 +19,11 @@ const DETACH_LOGITS: usize = 1 << 16;
 
 /// Run without the GIL if there is enough to do.
 pub(crate) fn detach_if_worth<T: Send>(py: Python<'_>, n_logits: usize, call: impl FnOnce() -> T + Send) -> T {
-    if n_logits < DETACH_LOGITS { call() } else { py.detach(call) }
+    if n_logits < DETACH_LOGITS {
+        call()
+    } else {
+        py.detach(call)
+    }
 }
 
 #[pyclass(frozen, eq, module = "logitwire")]
@@ -29,50 +33,71 @@ pub(crate) struct SamplingParams {
 }
 
 /// A number of any Python type, or an error naming the field.
-fn field<'py, T>(field: &'static str, value: &Bound<'py, PyAny>, expected: &str) -> Result<T>
+fn field<T>(field: &'static str, value: &Bound<'_, PyAny>, expected: &str) -> PyResult<T>
 where
-    T: for<'a> FromPyObject<'a, 'py>,
+    T: for<'a, 'py> FromPyObject<'a, 'py>,
 {
     value.extract::<T>().map_err(|_| {
         let value = value.repr().map_or_else(|_| "?".to_owned(), |repr| repr.to_string());
-        Error::Core(CoreError::Parameter { field, value, expected: expected.to_owned() })
+        Error::Core(CoreError::Parameter {
+            field,
+            value,
+            expected: expected.to_owned(),
+        })
+        .into()
     })
+}
+
+const WHOLE: &str = "a whole number from 0 to 4294967295";
+
+fn temperature(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    field("temperature", value, "a number")
+}
+
+fn top_k(value: &Bound<'_, PyAny>) -> PyResult<u32> {
+    field("top_k", value, WHOLE)
+}
+
+fn top_p(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    field("top_p", value, "a number")
+}
+
+fn seed(value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+    field("seed", value, "None or a whole number, 0 <= seed < 2**64")
+}
+
+fn choice(value: &Bound<'_, PyAny>) -> PyResult<u32> {
+    field("choice", value, WHOLE)
+}
+
+fn logprobs(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
+    field("logprobs", value, "None or a whole number")
 }
 
 #[pymethods]
 impl SamplingParams {
     #[new]
-    #[pyo3(
-        signature = (*, temperature=None, top_k=None, top_p=None, seed=None, choice=None, logprobs=None),
-        text_signature = "(*, temperature=1.0, top_k=0, top_p=1.0, seed=None, choice=0, logprobs=None)"
-    )]
+    #[pyo3(signature = (*, temperature=1.0, top_k=0, top_p=1.0, seed=None, choice=0, logprobs=None))]
     fn new(
-        temperature: Option<&Bound<'_, PyAny>>,
-        top_k: Option<&Bound<'_, PyAny>>,
-        top_p: Option<&Bound<'_, PyAny>>,
-        seed: Option<&Bound<'_, PyAny>>,
-        choice: Option<&Bound<'_, PyAny>>,
-        logprobs: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = temperature)] temperature: f64,
+        #[pyo3(from_py_with = top_k)] top_k: u32,
+        #[pyo3(from_py_with = top_p)] top_p: f64,
+        #[pyo3(from_py_with = seed)] seed: Option<u64>,
+        #[pyo3(from_py_with = choice)] choice: u32,
+        #[pyo3(from_py_with = logprobs)] logprobs: Option<u32>,
     ) -> Result<Self> {
-        let number = |name, value: Option<&Bound<'_, PyAny>>| {
-            value.map_or(Ok(1.0), |value| field::<f64>(name, value, "a number"))
-        };
-        let whole = "a whole number from 0 to 4294967295";
-        let count = |name, value: Option<&Bound<'_, PyAny>>| {
-            value.map_or(Ok(0), |value| field::<u32>(name, value, whole))
-        };
-        let core = CoreParams {
-            temperature: number("temperature", temperature)?,
-            top_k: count("top_k", top_k)?,
-            top_p: number("top_p", top_p)?,
-            seed: match seed {
-                Some(seed) => field::<u64>("seed", seed, "a whole number, 0 <= seed < 2**64")?,
-                None => RandomState::new().build_hasher().finish(),
-            },
-            choice: count("choice", choice)?,
-            logprobs: logprobs.map(|n| field::<u32>("logprobs", n, whole)).transpose()?,
-        };
-        Ok(Self { core: core.checked()? })
+        let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        Ok(Self {
+            core: CoreParams {
+                temperature,
+                top_k,
+                top_p,
+                seed,
+                choice,
+                logprobs,
+            }
+            .checked()?,
+        })
     }
 
     #[getter]
@@ -122,7 +147,14 @@ impl SamplingParams {
     }
 
     fn __repr__(&self) -> String {
-        let CoreParams { temperature, top_k, top_p, seed, choice, logprobs } = self.core;
+        let CoreParams {
+            temperature,
+            top_k,
+            top_p,
+            seed,
+            choice,
+            logprobs,
+        } = self.core;
         let logprobs = logprobs.map_or("None".to_owned(), |n| n.to_string());
         format!(
             "SamplingParams(temperature={temperature}, top_k={top_k}, top_p={top_p}, seed={seed}, choice={choice}, \
@@ -163,7 +195,10 @@ pub(crate) fn mask_rows<'a>(mask: &'a Array<'_>, vocab_size: usize) -> Result<Ve
     match rows.iter().find(|row| row.len() != want) {
         None => Ok(rows),
         Some(row) => {
-            let what = format!("mask: {} words a row, but {want} hold the bits of {vocab_size} logits", row.len());
+            let what = format!(
+                "mask: {} words a row, but {want} hold the bits of {vocab_size} logits",
+                row.len()
+            );
             Err(CoreError::Shape { what }.into())
         }
     }
@@ -184,7 +219,12 @@ impl<'py> StepArguments<'py> {
         mask: Option<&Bound<'py, PyAny>>,
     ) -> Result<Self> {
         let mask = mask.map(Array::mask).transpose()?;
-        Ok(Self { logits: Array::logits(logits)?, mask, candidates: None, slots: integers(slots)? })
+        Ok(Self {
+            logits: Array::logits(logits)?,
+            mask,
+            candidates: None,
+            slots: integers(slots)?,
+        })
     }
 
     pub(crate) fn candidates(
@@ -194,7 +234,12 @@ impl<'py> StepArguments<'py> {
         slots: &Bound<'py, PyAny>,
     ) -> Result<Self> {
         let candidates = Some((Array::ids(ids)?, Array::logsumexp(logsumexp)?));
-        Ok(Self { logits: Array::logits(logits)?, mask: None, candidates, slots: integers(slots)? })
+        Ok(Self {
+            logits: Array::logits(logits)?,
+            mask: None,
+            candidates,
+            slots: integers(slots)?,
+        })
     }
 
     pub(crate) fn n_logits(&self) -> usize {
@@ -212,11 +257,17 @@ impl<'py> StepArguments<'py> {
             return Err(CoreError::Shape { what }.into());
         }
         let candidates = ids.int_rows().into_iter().zip(rows).zip(logsumexp);
-        Ok(candidates.map(|((ids, logits), &logsumexp)| Logits::Candidates { ids, logits, logsumexp }).collect())
+        Ok(candidates
+            .map(|((ids, logits), &logsumexp)| Logits::Candidates { ids, logits, logsumexp })
+            .collect())
     }
 
     pub(crate) fn masks(&self) -> Result<Option<Vec<&[u32]>>> {
-        let width = if self.logits.rows() == 0 { 0 } else { self.logits.len() / self.logits.rows() };
+        let width = if self.logits.rows() == 0 {
+            0
+        } else {
+            self.logits.len() / self.logits.rows()
+        };
         self.mask.as_ref().map(|mask| mask_rows(mask, width)).transpose()
     }
 }
@@ -230,7 +281,9 @@ impl Sampler {
     fn run(&mut self, py: Python<'_>, arguments: &StepArguments<'_>) -> Result<SampleOutput> {
         let (rows, masks) = (arguments.rows()?, arguments.masks()?);
         let (core, slots) = (&mut self.core, &arguments.slots);
-        let columns = detach_if_worth(py, arguments.n_logits(), move || core.step(&rows, slots, masks.as_deref()))?;
+        let columns = detach_if_worth(py, arguments.n_logits(), move || {
+            core.step(&rows, slots, masks.as_deref())
+        })?;
         Ok(SampleOutput::new(py, columns)?)
     }
 }
@@ -242,7 +295,9 @@ impl Sampler {
     fn new(vocab_size: &Bound<'_, PyAny>, order: &str, vocab: Option<&Bound<'_, Vocab>>) -> Result<Self> {
         let vocab_size = field::<usize>("vocab_size", vocab_size, "a whole number of at least 1")?;
         let vocab = vocab.map(|vocab| vocab.get().core.clone());
-        Ok(Self { core: Core::new(vocab_size, Order::from_name(order)?, vocab)? })
+        Ok(Self {
+            core: Core::new(vocab_size, Order::from_name(order)?, vocab)?,
+        })
     }
 
     #[pyo3(signature = (params, prompt_ids=None))]
