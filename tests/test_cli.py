@@ -328,7 +328,9 @@ def test_without_the_server_extra_serve_says_what_to_install() -> None:
 
 
 def test_text_comes_as_it_is_made_and_in_utf8() -> None:
-    process = start(str(SCRIPTED), "generate", "x", env={"DELAY_S": "0.05", "PYTHONIOENCODING": "ascii"})
+    process = start(
+        str(SCRIPTED), "generate", "x", env={"DELAY_S": "0.05", "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": ""}
+    )
     assert process.stdout is not None
     first = os.read(process.stdout.fileno(), 1000)
     assert 0 < len(first) < len(ANSWER.encode())
@@ -396,7 +398,10 @@ class Terminal:
         self.master, slave = pty.openpty()
         self.process = start(
             *("-c", self.TAKE, *arguments),
-            **{"stdin": slave, "stdout": slave, "stderr": slave, "start_new_session": True},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
             env={"TERM": "xterm", "COLUMNS": "80", **environment},
         )
         os.close(slave)
