@@ -30,7 +30,7 @@ def requests(n: int, setting: str) -> list[tuple[lw.SamplingParams, dict[str, An
     return [
         (
             lw.SamplingParams(seed=i, **SETTINGS[setting]),
-            {"stop": STOPS, "framer": lw.Framer("chat", id=f"id-{i}", model="m", created=i)},
+            {"stop": STOPS, "framer": lw.sse.Framer("chat", id=f"id-{i}", model="m", created=i)},
         )
         for i in range(n)
     ]

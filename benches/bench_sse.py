@@ -57,7 +57,7 @@ TEXTS = {"English": " the", "Chinese": "你好", "quotes, newlines": '"\n\\"', "
 
 
 def framer() -> Callable[[str], bytes]:
-    return lw.Framer("chat", id="chatcmpl-9f8e7d6c5b4a", model="example-8b", created=1_763_780_000).text
+    return lw.sse.Framer("chat", id="chatcmpl-9f8e7d6c5b4a", model="example-8b", created=1_763_780_000).text
 
 
 def dumps() -> Callable[[str], bytes]:

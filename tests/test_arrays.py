@@ -80,6 +80,8 @@ KINDS: dict[str, Callable[[np.ndarray], Any]] = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_every_kind_of_array_gives_the_same(kind: str, dtype: type) -> None:
+    if kind == "memoryview of bytes" and dtype is np.float16:
+        pytest.skip("memoryview.cast knows no half precision")
     rows = logits(dtype)
     assert step(KINDS[kind](rows)) == step(rows.astype(np.float32))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import combinations
 
 import pytest
@@ -19,13 +20,13 @@ EDGES += [0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF]
 BYTES = lw.Vocab.from_bytes([bytes([b]) for b in range(256)])
 
 
-def stream(tokens: list[bytes]) -> list[str]:
-    detokenizer = lw.Vocab.from_bytes(tokens).detokenizer()
+def stream(tokens: list[bytes], special: Sequence[int] = ()) -> list[str]:
+    detokenizer = lw.Vocab.from_bytes(tokens, special_ids=special).detokenizer()
     return [*(detokenizer.step(i) for i in range(len(tokens))), detokenizer.finish()]
 
 
-def expected(tokens: list[bytes]) -> list[str]:
-    detokenizer = reference.Detokenizer(tokens)
+def expected(tokens: list[bytes], special: Sequence[int] = ()) -> list[str]:
+    detokenizer = reference.Detokenizer(tokens, special)
     return [*(detokenizer.step(i) for i in range(len(tokens))), detokenizer.finish()]
 
 
@@ -62,7 +63,8 @@ def test_random_streams_of_edge_bytes_piece_by_piece() -> None:
     rng = random.Random(3)
     for _ in range(1500):
         tokens = [bytes(rng.choices(EDGES, k=rng.randint(0, 5))) for _ in range(rng.randint(1, 12))]
-        assert stream(tokens) == expected(tokens), tokens
+        special = [i for i in range(len(tokens)) if rng.random() < 0.2]
+        assert stream(tokens, special) == expected(tokens, special), tokens
 
 
 @given(st.lists(st.binary(max_size=6) | st.text(max_size=3).map(str.encode), min_size=1, max_size=20))

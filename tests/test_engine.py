@@ -36,7 +36,7 @@ def requests() -> list[lw.Request]:
         {"params": lw.SamplingParams(seed=7), "max_tokens": 18, "stop": ["t", "ing "], "include_stop": True},
     ]
     return [
-        lw.Request(prompt_ids=prompt, framer=lw.Framer("chat", id=f"r{i}", model="null", created=i), **option)
+        lw.Request(prompt_ids=prompt, framer=lw.sse.Framer("chat", id=f"r{i}", model="null", created=i), **option)
         if option["params"].logprobs is None
         else lw.Request(prompt_ids=prompt, **option)
         for i, (prompt, option) in enumerate(zip(PROMPTS, options, strict=True))
@@ -257,19 +257,20 @@ def test_asyncio(expected: list[Outcome]) -> None:
 def test_counts_and_stats(expected: list[Outcome]) -> None:
     engine = lw.Engine(NullModel(PADDED), TOKENIZER, max_batch=2)
     assert engine.stats() == {"running": 0, "waiting": 0, "tokens": 0, "steps": 0}
-    generations = [engine.submit(request) for request in requests()[:3]]
-    assert [g.prompt_tokens for g in generations] == [1, 2, 17]
+    chosen = [0, 4, 2]
+    generations = [engine.submit(requests()[i]) for i in chosen]
+    assert [g.prompt_tokens for g in generations] == [1, 35, 17]
     assert [g.completion_tokens for g in generations] == [0, 0, 0]
     assert engine.stats()["waiting"] == 3
     assert engine.step() is True
     assert (engine.stats()["running"], engine.stats()["waiting"]) == (2, 1)
     while engine.step():
         pass
-    assert [g.completion_tokens for g in generations] == [len(o.token_ids) for o in expected[:3]]
-    assert [g.finish_reason for g in generations] == [o.finish_reason for o in expected[:3]]
+    assert [g.completion_tokens for g in generations] == [len(expected[i].token_ids) for i in chosen]
+    assert [g.finish_reason for g in generations] == [expected[i].finish_reason for i in chosen]
     stats = engine.stats()
     assert (stats["running"], stats["waiting"]) == (0, 0)
-    assert stats["tokens"] == sum(len(o.token_ids) for o in expected[:3])
+    assert stats["tokens"] == sum(len(expected[i].token_ids) for i in chosen)
     assert stats["steps"] > 0
     assert engine.step() is False
 
@@ -406,8 +407,10 @@ def test_requests_do_not_change() -> None:
         lw.Request([1])  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("option", ["max_batch", "max_waiting", "prefill_chunk", "queue_size"])
-@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("max_batch", 0), ("prefill_chunk", 0), ("queue_size", 0), ("queue_size", -1), ("max_waiting", -1)],
+)
 def test_engine_options_out_of_range(option: str, value: int) -> None:
     with pytest.raises(lw.ParameterError, match=option):
         lw.Engine(NullModel(PADDED), TOKENIZER, **{option: value})
@@ -664,9 +667,9 @@ def test_a_model_that_breaks_fails_only_its_request(name: str, expected: list[Ou
 
 def test_by_hand_asyncio_says_who_must_step() -> None:
     generation = lw.Engine(NullModel(PADDED), TOKENIZER).submit(requests()[0])
-    with pytest.raises(lw.EngineError, match="start") as caught:
+    with pytest.raises(lw.EngineError) as caught:
         asyncio.run(generation.take())
-    assert caught.value.hint
+    assert "start()" in caught.value.hint
 
 
 def test_step_and_start_do_not_mix() -> None:

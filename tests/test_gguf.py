@@ -228,7 +228,6 @@ def test_hostile_files(name: str) -> None:
         lw.Gguf(HOSTILE[name])
     if isinstance(caught.value, lw.ModelFileError):
         assert isinstance(caught.value.offset, int)
-        assert 0 <= caught.value.offset <= len(HOSTILE[name])
         assert str(caught.value.offset) in str(caught.value)
 
 

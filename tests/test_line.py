@@ -98,7 +98,7 @@ def test_half_a_character_at_the_end() -> None:
     assert run([HALF_EMOJI, OTHER], stop_token_ids=[OTHER])[0] == ["", "\ufffd"]
 
 
-# -- which reason wins ------------------------------------------------------------------------------------------------
+# -- which reason wins -------------------------------------------------------------------------------------------------
 
 
 def test_end_of_generation_over_length() -> None:
@@ -129,7 +129,7 @@ def test_a_stop_string_in_what_the_end_let_go() -> None:
         assert ("".join(texts), finish, stop_index) == ("", lw.FinishReason.STOP_STRING, 1)
 
 
-# -- options ----------------------------------------------------------------------------------------------------------
+# -- options -----------------------------------------------------------------------------------------------------------
 
 
 def test_ignore_eos_takes_the_token_as_any_other() -> None:
@@ -162,13 +162,13 @@ def test_the_prompt_is_not_searched() -> None:
     assert (out.text, out.finish[0]) == (b"ND", lw.FinishReason.RUNNING)
 
 
-# -- rows that give no token ------------------------------------------------------------------------------------------
+# -- rows that give no token -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row", [np.full(13, np.nan, np.float32), np.full(13, -np.inf, np.float32)])
 def test_a_row_without_a_token_ends_its_request(row: np.ndarray) -> None:
     batch = lw.Batch(VOCAB)
-    framer = lw.Framer("chat", id="i", model="m", created=0)
+    framer = lw.sse.Framer("chat", id="i", model="m", created=0)
     slot, other = batch.add(GREEDY, framer=framer), batch.add(GREEDY)
     out = batch.step(np.stack([row, forced(A)]), [slot, other])
     assert out.finish.tolist() == [lw.FinishReason.ERROR, lw.FinishReason.RUNNING]
@@ -195,12 +195,12 @@ def test_ids_that_stand_for_nothing_are_never_drawn() -> None:
     assert batch.step(wide, [slot]).tokens.tolist() == [B]
 
 
-# -- frames -----------------------------------------------------------------------------------------------------------
+# -- frames ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["chat", "completion"])
 def test_frames_are_those_of_the_framer(kind: Any) -> None:
-    framer = lw.Framer(kind, id="id", model="m", created=3, index=1, include_usage=True)
+    framer = lw.sse.Framer(kind, id="id", model="m", created=3, index=1, include_usage=True)
     assert run([A, E, ND], stop=["END"], framer=framer)[1] == lw.FinishReason.STOP_STRING
     assert run([A, EURO_1, EURO_2, EOS], framer=framer)[1] == lw.FinishReason.EOS
     assert run([A, E], stop=["END"], max_tokens=2, framer=framer)[1] == lw.FinishReason.LENGTH
@@ -212,7 +212,7 @@ def choices(frames: bytes) -> list[dict[str, Any]]:
 
 def test_frames_carry_the_log_probabilities_asked_for() -> None:
     batch = lw.Batch(VOCAB)
-    framer = lw.Framer("chat", id="id", model="m", created=3)
+    framer = lw.sse.Framer("chat", id="id", model="m", created=3)
     slot = batch.add(lw.SamplingParams(temperature=0, logprobs=2), framer=framer, max_tokens=3)
     seen = []
     for token_id in (A, EURO_1, EURO_2):
@@ -231,7 +231,7 @@ def test_frames_carry_the_log_probabilities_asked_for() -> None:
 
 def test_completion_log_probabilities_say_where_in_the_text() -> None:
     batch = lw.Batch(VOCAB)
-    framer = lw.Framer("completion", id="id", model="m", created=3)
+    framer = lw.sse.Framer("completion", id="id", model="m", created=3)
     slot = batch.add(lw.SamplingParams(temperature=0, logprobs=1), framer=framer)
     offsets = []
     for token_id in (A, EURO_1, EURO_2, B):
@@ -241,7 +241,7 @@ def test_completion_log_probabilities_say_where_in_the_text() -> None:
     assert offsets == [0, 1, 1, 2]
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------
+# -- what is refused ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("max_tokens", [0, -1, -(2**40)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -90,7 +91,7 @@ def bits(x: object) -> object:
     return "nan" if np.isnan(value) else int(value.view(np.uint32))
 
 
-# -- the reference itself ---------------------------------------------------------------------------------------------
+# -- the reference itself ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", vectors("philox"))
@@ -124,9 +125,11 @@ def test_uniform_is_never_0_or_1() -> None:
     assert 0 < min(values) < 0.002 < 0.998 < max(values) < 1
     assert (0.5 * 2.0**-52) > 0
     assert (2**52 - 1 + 0.5) * 2.0**-52 < 1
+    # Seed, step and choice 0 are the first known answer: its upper 52 bits, and a half.
+    assert Fraction(reference.uniform(0, 0, 0)) == Fraction(2 * (0x6627E8D5E169C58D >> 12) + 1, 2**53)
 
 
-# -- bit for bit ------------------------------------------------------------------------------------------------------
+# -- bit for bit -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -142,6 +145,41 @@ def test_every_row_and_setting_at_block_edges(width: int) -> None:
         out = step_once(np.stack([row for _, row in kinds]), [lw_params(p) for p in settings])
         for i, (kind, row) in enumerate(kinds):
             assert_row(out, i, reference.sample(row, settings[i], 0), (width, kind, settings[i]))
+
+
+def test_every_bit_of_a_weight_shows() -> None:
+    """The tokens are in two chunks, so Z is 1 + w in float64, and the log-probability of the first, about -w, has every
+    bit of w: one unit in the last place of the least coefficient of exp2 shows among 100,000 of them.
+    """
+    rng = np.random.default_rng(21)
+    halves = (
+        rng.integers(1, 12, 100_000) + 0.5 + 0.05 * (rng.random(100_000) - 0.5)
+    )  # where the polynomial works hardest
+    x = -np.concatenate([halves * math.log(2), rng.random(2000) * 16, np.arange(96) / 8]).astype(np.float32)
+    weights = reference.exp2(x * reference.scale(1.0)).tolist()
+    want = np.array([-math.log(1.0 + w) for w in weights]).astype(np.float32)
+    sampler = lw.Sampler(2049)
+    slots = [sampler.add(lw.SamplingParams(temperature=0, logprobs=0)) for _ in range(512)]
+    rows = np.full((512, 2049), -np.inf, np.float32)
+    rows[:, 0] = 0
+    got = []
+    for start in range(0, len(x), 512):
+        some = x[start : start + 512]
+        rows[: len(some), 2048] = some
+        got.append(sampler.step(rows[: len(some)], slots[: len(some)]).logprobs)
+    assert np.array_equal(np.concatenate(got), want)
+
+
+def test_the_nucleus_is_counted_in_whole_units_of_2_to_the_minus_40() -> None:
+    """A thousand weights of about three quarters of a unit come to nothing, where rounded they would come to 1,000."""
+    row = np.full(4096, -np.inf, np.float32)
+    row[0], row[2048:3048] = 0, -41 * math.log(2) + math.log(1.5)
+    for extra in (300, 600):
+        params = Params(top_p=(2**40 + extra) / (2**40 + 750))
+        sampler, got = lw.Sampler(4096), row.copy()
+        sampler.apply(got[None], [sampler.add(lw_params(params))])
+        assert np.isfinite(got).sum() == 1001
+        assert np.array_equal(got, reference.apply(row, params))
 
 
 def test_a_stream_of_steps_and_choices() -> None:
@@ -202,10 +240,12 @@ def test_any_row_any_params_any_mask(values: list[float], params: Params, rng: o
     assert_row(out, 0, reference.sample(row, params, 0, allowed), None)
 
 
-@given(st.lists(hostile, min_size=1, max_size=40), params_strategy)
-def test_nan_and_infinite_rows(values: list[float], params: Params) -> None:
-    row = np.array(values, np.float32)
+@given(st.lists(st.tuples(hostile, st.booleans()), min_size=1, max_size=40), params_strategy)
+def test_nan_and_infinite_rows(values: list[tuple[float, bool]], params: Params) -> None:
+    row, allowed = np.array([x for x, _ in values], np.float32), np.array([bit for _, bit in values])
     assert_row(step_once(row[None], [lw_params(params)]), 0, reference.sample(row, params, 0), None)
+    out = step_once(row[None], [lw_params(params)], mask=reference_mask.pack(allowed)[None])
+    assert_row(out, 0, reference.sample(row, params, 0, allowed), None)
 
 
 def test_large_vocabulary() -> None:
@@ -221,7 +261,7 @@ def test_large_vocabulary() -> None:
         assert_row(out, i, reference.sample(row, params, 0), params)
 
 
-# -- statuses ---------------------------------------------------------------------------------------------------------
+# -- statuses ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_bad_row_leaves_its_neighbours_alone() -> None:
@@ -271,7 +311,7 @@ def test_a_masked_infinity_is_not_drawn() -> None:
     assert_row(out, 0, reference.sample(row, params, 0, allowed), None)
 
 
-# -- ids that do not exist --------------------------------------------------------------------------------------------
+# -- ids that do not exist ---------------------------------------------------------------------------------------------
 
 
 def test_padded_and_missing_ids_are_never_drawn() -> None:
@@ -306,7 +346,7 @@ def test_a_vocabulary_larger_than_the_logits() -> None:
         lw.Sampler(2, vocab=lw.Vocab.from_bytes([b"a", b"b", b"c"]))
 
 
-# -- invariance -------------------------------------------------------------------------------------------------------
+# -- invariance --------------------------------------------------------------------------------------------------------
 
 
 def test_the_token_does_not_depend_on_the_batch() -> None:
@@ -375,7 +415,7 @@ def test_outputs_stay_as_they_were() -> None:
     )
 
 
-# -- columns ----------------------------------------------------------------------------------------------------------
+# -- columns -----------------------------------------------------------------------------------------------------------
 
 
 def test_columns_have_the_types_and_shapes_documented() -> None:
@@ -410,7 +450,7 @@ def test_more_top_logprobs_than_tokens() -> None:
     assert_row(step_once(row[None], [lw_params(params)]), 0, reference.sample(row, params, 0), None)
 
 
-# -- slots and parameters ---------------------------------------------------------------------------------------------
+# -- slots and parameters ----------------------------------------------------------------------------------------------
 
 
 def test_slot_errors_change_nothing() -> None:
@@ -458,7 +498,7 @@ def test_a_parameter_out_of_range_names_itself(field: str, values: list[object])
 @pytest.mark.parametrize("value", ["1", None, [1]])
 @pytest.mark.parametrize("field", ["temperature", "top_k", "top_p"])
 def test_a_parameter_of_another_type(field: str, value: object) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(lw.ParameterError, match=field):
         lw.SamplingParams(**{field: value})
 
 
@@ -501,7 +541,7 @@ def test_prompt_ids_outside(token_id: int) -> None:
     assert caught.value.token_id == token_id
 
 
-# -- apply ------------------------------------------------------------------------------------------------------------
+# -- apply -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", [1, 17, 300, 2049])
@@ -532,7 +572,7 @@ def test_apply_cuts_ids_the_vocabulary_lacks() -> None:
     assert row.tolist() == [[1, -np.inf, 2, -np.inf]]
 
 
-# -- candidates -------------------------------------------------------------------------------------------------------
+# -- candidates --------------------------------------------------------------------------------------------------------
 
 
 def test_candidates_by_the_rule_in_any_order_with_padding() -> None:
@@ -593,7 +633,7 @@ def test_candidates_refused() -> None:
     assert (out.tokens.tolist(), out.status.tolist()) == ([-1], [3])
 
 
-# -- distribution -----------------------------------------------------------------------------------------------------
+# -- distribution ------------------------------------------------------------------------------------------------------
 
 N_DRAWS = 8000
 STATISTICAL = [

@@ -209,7 +209,7 @@ def test_a_huge_retry_is_a_number_or_ignored_but_no_error(value: bytes) -> None:
     assert parser.retry_ms in (5, int(value), 2**64 - 1)
 
 
-# -- frames -----------------------------------------------------------------------------------------------------------
+# -- frames ------------------------------------------------------------------------------------------------------------
 
 one_line = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=8)
 
@@ -269,7 +269,7 @@ def test_events_are_values() -> None:
         event.data = "x"
 
 
-# -- OpenAI's frames --------------------------------------------------------------------------------------------------
+# -- OpenAI's frames ---------------------------------------------------------------------------------------------------
 
 HOSTILE = [
     "",
@@ -311,7 +311,7 @@ def chunk(kind: str, choices: list[dict[str, Any]], **more: Any) -> dict[str, An
 @pytest.mark.parametrize("include_usage", [False, True])
 @pytest.mark.parametrize("kind", ["chat", "completion"])
 def test_frames_of_a_request(kind: str, include_usage: bool) -> None:
-    framer = lw.Framer(kind, id="id-1", model="m", created=17, index=2, include_usage=include_usage)
+    framer = lw.sse.Framer(kind, id="id-1", model="m", created=17, index=2, include_usage=include_usage)
     null_usage = {"usage": None} if include_usage else {}
 
     def choice(finish_reason: str | None, **content: Any) -> dict[str, Any]:
@@ -334,13 +334,13 @@ def test_frames_of_a_request(kind: str, include_usage: bool) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_survives_its_frame(text: str) -> None:
-    frame = lw.Framer("chat", id="", model="", created=0).text(text)
+    frame = lw.sse.Framer("chat", id="", model="", created=0).text(text)
     assert [p["choices"][0]["delta"]["content"] for p in payloads(frame)] == ([text] if text else [])
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_id_and_model_are_escaped(text: str) -> None:
-    (payload,) = payloads(lw.Framer("completion", id=text, model=text, created=2**53).text("x"))
+    (payload,) = payloads(lw.sse.Framer("completion", id=text, model=text, created=2**53).text("x"))
     assert (payload["id"], payload["model"], payload["created"]) == (text, text, 2**53)
 
 
@@ -348,9 +348,9 @@ def test_framers_refuse_what_they_do_not_know() -> None:
     options = {"id": "a", "model": "b", "created": 1}
     for kind in ("Chat", "", "responses"):
         with pytest.raises(lw.ParameterError):
-            lw.Framer(kind, **options)
+            lw.sse.Framer(kind, **options)
     with pytest.raises((lw.ParameterError, OverflowError)):
-        lw.Framer("chat", **{**options, "created": -1})
+        lw.sse.Framer("chat", **{**options, "created": -1})
     for reason in ("", "eos", None):
         with pytest.raises((lw.ParameterError, TypeError)):
-            lw.Framer("chat", **options).finish(reason)
+            lw.sse.Framer("chat", **options).finish(reason)

@@ -42,7 +42,7 @@ class Line:
         stop_token_ids: Sequence[int] = (),
         ignore_eos: bool = False,
         skip_special_tokens: bool = True,
-        framer: lw.Framer | None = None,
+        framer: lw.sse.Framer | None = None,
     ) -> None:
         self.sampler = lw.Sampler(vocab_size or len(vocab), vocab=vocab)
         self.slot = self.sampler.add(params)

@@ -53,7 +53,7 @@ class Drawn:
     top: tuple[tuple[int, np.float32], ...] = ()
 
 
-# -- random numbers ---------------------------------------------------------------------------------------------------
+# -- random numbers ----------------------------------------------------------------------------------------------------
 
 
 def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -73,7 +73,7 @@ def uniform(seed: int, step: int, choice: int) -> float:
     return (((r[0] << 32 | r[1]) >> 12) + 0.5) * 2.0**-52
 
 
-# -- weights ----------------------------------------------------------------------------------------------------------
+# -- weights -----------------------------------------------------------------------------------------------------------
 
 
 def fma(a: np.ndarray, b: np.ndarray, c: np.float32) -> np.ndarray:
@@ -123,8 +123,8 @@ def scale(temperature: float) -> np.float32:
 def weigh(row: np.ndarray, keep: np.ndarray, peak: np.float32, temperature: float) -> np.ndarray:
     """exp((x - peak) / T), 0 where `keep` is False."""
     with np.errstate(all="ignore"):
-        t = (row - peak) * scale(temperature)
-    return np.where(keep, exp2(t), np.float32(0.0))
+        t = (np.where(keep, row, np.float32(-np.inf)) - peak) * scale(temperature)
+    return exp2(t)
 
 
 def chunk_sums(weights: np.ndarray) -> list[float]:
@@ -155,7 +155,7 @@ def descending(row: np.ndarray) -> np.ndarray:
     return np.lexsort((np.arange(len(row)), -row))
 
 
-# -- one row ----------------------------------------------------------------------------------------------------------
+# -- one row -----------------------------------------------------------------------------------------------------------
 
 
 def status(row: np.ndarray, allowed: np.ndarray) -> int:
@@ -272,7 +272,7 @@ def apply(row: np.ndarray, params: Params, allowed: np.ndarray | None = None) ->
         return np.where(kept(row, allowed, params), row / np.float32(params.temperature), np.float32(-np.inf))
 
 
-# -- the distribution, without any of the arithmetic above ------------------------------------------------------------
+# -- the distribution, without any of the arithmetic above -------------------------------------------------------------
 
 
 def probabilities(row: np.ndarray, params: Params, allowed: np.ndarray | None = None) -> np.ndarray:
