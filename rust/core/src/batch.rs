@@ -31,12 +31,7 @@ pub struct StepColumns {
 impl StepColumns {
     fn new(n_rows: usize, n_top: usize) -> Self {
         let sample = SampleColumns::new(n_rows, n_top);
-        Self {
-            sample,
-            text_offsets: vec![0],
-            frame_offsets: vec![0],
-            ..Self::default()
-        }
+        Self { sample, text_offsets: vec![0], frame_offsets: vec![0], ..Self::default() }
     }
 
     fn push(&mut self, step: LineStep) {
@@ -65,12 +60,7 @@ impl Batch {
         if let Some(vocab_size) = vocab_size {
             check_vocab_size(vocab_size, Some(&vocab))?;
         }
-        Ok(Self {
-            vocab,
-            vocab_size,
-            lines: Slots::default(),
-            scratch: Scratch::default(),
-        })
+        Ok(Self { vocab, vocab_size, lines: Slots::default(), scratch: Scratch::default() })
     }
 
     /// Requests there are.
@@ -109,25 +99,15 @@ impl Batch {
         self.lines.check(slots)?;
         for &slot in slots {
             if self.lines.get(slot)?.finish() != Finish::Running {
-                return Err(Error::Slot {
-                    slot,
-                    what: "is finished: remove it",
-                });
+                return Err(Error::Slot { slot, what: "is finished: remove it" });
             }
         }
-        let n_top = n_top(
-            slots
-                .iter()
-                .filter_map(|&slot| self.lines.get(slot).ok())
-                .map(Line::params),
-        );
+        let n_top = n_top(slots.iter().filter_map(|&slot| self.lines.get(slot).ok()).map(Line::params));
         let mut columns = StepColumns::new(rows.len(), n_top);
         for (i, (&row, &slot)) in rows.iter().zip(slots).enumerate() {
             let line = self.lines.get_mut(slot)?;
             let scratch = &mut self.scratch;
-            let step = catch_unwind(AssertUnwindSafe(|| {
-                line.step(row, masks.map(|masks| masks[i]), scratch)
-            }));
+            let step = catch_unwind(AssertUnwindSafe(|| line.step(row, masks.map(|masks| masks[i]), scratch)));
             columns.push(step.unwrap_or_else(|_| LineStep::fault()));
         }
         Ok(columns)

@@ -20,11 +20,7 @@ pub struct Detokenizer {
 impl Detokenizer {
     /// A new stream.
     pub fn new(skip_special_tokens: bool) -> Self {
-        Self {
-            held: [0; 4],
-            n_held: 0,
-            skip_special_tokens,
-        }
+        Self { held: [0; 4], n_held: 0, skip_special_tokens }
     }
 
     /// Append the text that became certain with this token; an id the vocabulary lacks adds nothing.
@@ -137,11 +133,7 @@ mod tests {
             let want = String::from_utf8_lossy(bytes);
             for i in 0..=bytes.len() {
                 for j in i..=bytes.len() {
-                    assert_eq!(
-                        streamed(&[&bytes[..i], &bytes[i..j], &bytes[j..]]),
-                        want,
-                        "{bytes:?} cut at {i}, {j}"
-                    );
+                    assert_eq!(streamed(&[&bytes[..i], &bytes[i..j], &bytes[j..]]), want, "{bytes:?} cut at {i}, {j}");
                 }
             }
             let each: Vec<&[u8]> = bytes.chunks(1).collect();

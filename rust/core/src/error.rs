@@ -86,10 +86,7 @@ impl fmt::Display for Error {
             Self::Vocab { what } => write!(f, "vocabulary: {what}"),
             Self::Tokenizer { what } => write!(f, "tokenizer: {what}"),
             Self::TokenId { token_id, vocab_size } => {
-                write!(
-                    f,
-                    "token id {token_id} is not in the vocabulary (0 <= id < {vocab_size})"
-                )
+                write!(f, "token id {token_id} is not in the vocabulary (0 <= id < {vocab_size})")
             }
             Self::Slot { slot, what } => write!(f, "slot {slot} {what}"),
             Self::Shape { what } => f.write_str(what),

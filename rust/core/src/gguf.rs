@@ -178,23 +178,12 @@ impl Gguf {
         }
         let version = reader.u32("version")?;
         if !matches!(version, 2 | 3) {
-            let order = if matches!(version.swap_bytes(), 2 | 3) {
-                " (a big-endian file)"
-            } else {
-                ""
-            };
-            return Err(fault(
-                4,
-                format!("version {version}{order} is not supported; versions 2 and 3 are"),
-            ));
+            let order = if matches!(version.swap_bytes(), 2 | 3) { " (a big-endian file)" } else { "" };
+            return Err(fault(4, format!("version {version}{order} is not supported; versions 2 and 3 are")));
         }
         // The shortest tensor: name length, dimensions, type, offset. The shortest pair: key length, type, one byte.
         let tensor_count = reader.count("gguf_tensors", Limits::DEFAULT.gguf_tensors, 8 + 4 + 4 + 8)?;
-        let entry_count = reader.count(
-            "gguf_metadata_entries",
-            Limits::DEFAULT.gguf_metadata_entries,
-            8 + 4 + 1,
-        )?;
+        let entry_count = reader.count("gguf_metadata_entries", Limits::DEFAULT.gguf_metadata_entries, 8 + 4 + 1)?;
 
         let mut gguf = Gguf {
             metadata: Vec::with_capacity(entry_count),
@@ -240,10 +229,7 @@ impl Gguf {
     /// A tensor by its name; `Error::MissingTensor` if there is none.
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
         let missing = || Error::MissingTensor { name: name.to_owned() };
-        self.names
-            .get(name)
-            .map(|&index| &self.tensors[index])
-            .ok_or_else(missing)
+        self.names.get(name).map(|&index| &self.tensors[index]).ok_or_else(missing)
     }
 
     /// A value by its key, if the file has it.
@@ -302,18 +288,11 @@ impl Gguf {
 
     fn expect<'a, T>(&'a self, key: &str, wanted: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<T> {
         let Some(&index) = self.keys.get(key) else {
-            return Err(fault(
-                METADATA_START,
-                format!("there is no key {key:?}, which should be {wanted}"),
-            ));
+            return Err(fault(METADATA_START, format!("there is no key {key:?}, which should be {wanted}")));
         };
         let value = &self.metadata[index].1;
-        read(value).ok_or_else(|| {
-            fault(
-                self.value_offsets[index],
-                format!("{key:?} is {}, not {wanted}", value.type_name()),
-            )
-        })
+        read(value)
+            .ok_or_else(|| fault(self.value_offsets[index], format!("{key:?} is {}, not {wanted}", value.type_name())))
     }
 
     fn alignment(&self) -> Result<usize> {
@@ -323,10 +302,7 @@ impl Gguf {
         };
         if !alignment.is_power_of_two() || alignment > MAX_ALIGNMENT {
             let at = self.value_offsets[self.keys[ALIGNMENT_KEY]];
-            return Err(fault(
-                at,
-                format!("alignment {alignment}: expected a power of two up to {MAX_ALIGNMENT}"),
-            ));
+            return Err(fault(at, format!("alignment {alignment}: expected a power of two up to {MAX_ALIGNMENT}")));
         }
         Ok(alignment as usize)
     }
@@ -340,32 +316,22 @@ fn place(tensors: &mut [Tensor], data_start: usize, file_len: usize) -> Result<(
             start.checked_add(tensor.nbytes)
         });
         if end.is_none_or(|end| end > file_len) {
-            let Tensor {
-                name, nbytes, offset, ..
-            } = tensor;
-            return Err(fault(
-                *offset,
-                format!("tensor {name:?} of {nbytes} bytes ends beyond the file's {file_len}"),
-            ));
+            let Tensor { name, nbytes, offset, .. } = tensor;
+            return Err(fault(*offset, format!("tensor {name:?} of {nbytes} bytes ends beyond the file's {file_len}")));
         }
     }
     let mut starts: Vec<usize> = tensors.iter().map(|tensor| tensor.offset).collect();
     starts.push(file_len);
     starts.sort_unstable();
     for tensor in tensors.iter_mut().filter(|tensor| tensor.tensor_type.block().is_none()) {
-        let next = starts[starts
-            .partition_point(|&start| start <= tensor.offset)
-            .min(starts.len() - 1)];
+        let next = starts[starts.partition_point(|&start| start <= tensor.offset).min(starts.len() - 1)];
         tensor.nbytes = next - tensor.offset;
     }
     Ok(())
 }
 
 fn fault(offset: usize, what: impl Into<String>) -> Error {
-    Error::ModelFile {
-        offset: offset as u64,
-        what: what.into(),
-    }
+    Error::ModelFile { offset: offset as u64, what: what.into() }
 }
 
 /// Little-endian reads that stop at the end of the file. `what` names the thing in the error.
@@ -382,10 +348,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, len: u64, what: &str) -> Result<&'a [u8]> {
         if len > self.left() {
             let left = self.left();
-            return Err(fault(
-                self.at,
-                format!("{what} takes {len} bytes, the file ends after {left}"),
-            ));
+            return Err(fault(self.at, format!("{what} takes {len} bytes, the file ends after {left}")));
         }
         let start = self.at;
         self.at += len as usize;
@@ -411,17 +374,10 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let got = self.u64(limit)?;
         if got > maximum as u64 {
-            return Err(Error::Limit {
-                limit,
-                got,
-                maximum: maximum as u64,
-            });
+            return Err(Error::Limit { limit, got, maximum: maximum as u64 });
         }
         if got.saturating_mul(least) > self.left() {
-            return Err(fault(
-                start,
-                format!("{got} items do not fit the {} bytes that follow", self.left()),
-            ));
+            return Err(fault(start, format!("{got} items do not fit the {} bytes that follow", self.left())));
         }
         Ok(got as usize)
     }
@@ -452,10 +408,7 @@ impl<'a> Reader<'a> {
             11 => Value::I64(i64::from_le_bytes(self.array(WHAT)?)),
             12 => Value::F64(f64::from_le_bytes(self.array(WHAT)?)),
             _ => {
-                return Err(fault(
-                    self.at - 4,
-                    format!("a metadata value of the unknown type {value_type}"),
-                ));
+                return Err(fault(self.at - 4, format!("a metadata value of the unknown type {value_type}")));
             }
         })
     }
@@ -490,11 +443,7 @@ impl<'a> Reader<'a> {
             5 => Array::I64(self.numbers(len, |bytes| i32::from_le_bytes(bytes).into())?),
             6 => Array::F64(self.numbers(len, |bytes| f32::from_le_bytes(bytes).into())?),
             7 => Array::Bool((0..len).map(|_| self.bool()).collect::<Result<_>>()?),
-            8 => Array::String(
-                (0..len)
-                    .map(|_| self.string("a string of an array"))
-                    .collect::<Result<_>>()?,
-            ),
+            8 => Array::String((0..len).map(|_| self.string("a string of an array")).collect::<Result<_>>()?),
             10 => Array::U64(self.numbers(len, u64::from_le_bytes)?),
             11 => Array::I64(self.numbers(len, i64::from_le_bytes)?),
             _ => Array::F64(self.numbers(len, f64::from_le_bytes)?),
@@ -514,11 +463,7 @@ impl<'a> Reader<'a> {
         let maximum = Limits::DEFAULT.gguf_dimensions;
         if dimensions as usize > maximum {
             let (got, maximum) = (dimensions.into(), maximum as u64);
-            return Err(Error::Limit {
-                limit: "gguf_dimensions",
-                got,
-                maximum,
-            });
+            return Err(Error::Limit { limit: "gguf_dimensions", got, maximum });
         }
         let too_large = || fault(start, format!("tensor {name:?} is too large to count its elements"));
         let mut shape = Vec::with_capacity(dimensions as usize);
@@ -532,10 +477,7 @@ impl<'a> Reader<'a> {
         let offset_at = self.at;
         let offset = self.u64("a tensor's offset")?;
         if !offset.is_multiple_of(alignment as u64) {
-            return Err(fault(
-                offset_at,
-                format!("tensor {name:?} at {offset} is not aligned to {alignment}"),
-            ));
+            return Err(fault(offset_at, format!("tensor {name:?} at {offset} is not aligned to {alignment}")));
         }
         let offset = usize::try_from(offset).map_err(|_| fault(offset_at, format!("tensor {name:?} at {offset}")))?;
         let nbytes = match tensor_type.block() {
@@ -551,14 +493,7 @@ impl<'a> Reader<'a> {
             None => 0,
         };
         shape.reverse();
-        Ok(Tensor {
-            name,
-            shape,
-            tensor_type,
-            offset,
-            nbytes,
-            elements,
-        })
+        Ok(Tensor { name, shape, tensor_type, offset, nbytes, elements })
     }
 }
 
@@ -573,23 +508,15 @@ pub fn dequantize(file: &[u8], tensor: &Tensor) -> Result<Vec<f32>> {
     };
     match tensor.tensor_type {
         TensorType::F32 => Ok(blocks(bytes, |bytes, [value]| *value = f32::from_le_bytes(*bytes))),
-        TensorType::F16 => Ok(blocks(bytes, |bytes, [value]| {
-            *value = f16::from_le_bytes(*bytes).to_f32()
-        })),
-        TensorType::BF16 => Ok(blocks(bytes, |bytes, [value]| {
-            *value = bf16::from_le_bytes(*bytes).to_f32()
-        })),
+        TensorType::F16 => Ok(blocks(bytes, |bytes, [value]| *value = f16::from_le_bytes(*bytes).to_f32())),
+        TensorType::BF16 => Ok(blocks(bytes, |bytes, [value]| *value = bf16::from_le_bytes(*bytes).to_f32())),
         TensorType::Q4_0 => Ok(blocks(bytes, q4_0)),
         TensorType::Q4_1 => Ok(blocks(bytes, q4_1)),
         TensorType::Q5_0 => Ok(blocks(bytes, q5_0)),
         TensorType::Q5_1 => Ok(blocks(bytes, q5_1)),
         TensorType::Q8_0 => Ok(blocks(bytes, q8_0)),
         TensorType::Other(_) => {
-            let name = tensor
-                .tensor_type
-                .ggml_name()
-                .map(|name| format!(" ({name})"))
-                .unwrap_or_default();
+            let name = tensor.tensor_type.ggml_name().map(|name| format!(" ({name})")).unwrap_or_default();
             let (tensor_name, tensor_type) = (&tensor.name, tensor.tensor_type);
             let what = format!("tensor {tensor_name:?} is of ggml {tensor_type}{name}; supported: {SUPPORTED}");
             Err(fault(tensor.offset, what))
@@ -612,11 +539,7 @@ fn half_at(block: &[u8], at: usize) -> f32 {
 
 /// Element j is the low half of byte j, element j + 16 its high half.
 fn nibble(block: &[u8], j: usize) -> u8 {
-    if j < BLOCK / 2 {
-        block[j] & 15
-    } else {
-        block[j - BLOCK / 2] >> 4
-    }
+    if j < BLOCK / 2 { block[j] & 15 } else { block[j - BLOCK / 2] >> 4 }
 }
 
 /// f16 scale; 16 bytes of two 4-bit integers, offset by 8.
@@ -687,8 +610,7 @@ mod tests {
 
     impl Writer {
         fn entry(mut self, key: &str, value_type: u32, value: &[u8]) -> Writer {
-            self.entries
-                .push([&string(key)[..], &value_type.to_le_bytes(), value].concat());
+            self.entries.push([&string(key)[..], &value_type.to_le_bytes(), value].concat());
             self
         }
 
@@ -702,8 +624,7 @@ mod tests {
                 Some((.., offset, data)) => (offset + data.len() as u64).next_multiple_of(32),
                 None => 0,
             };
-            self.tensors
-                .push((name.into(), dimensions.into(), tensor_type, offset, data.into()));
+            self.tensors.push((name.into(), dimensions.into(), tensor_type, offset, data.into()));
             self
         }
 
@@ -757,14 +678,9 @@ mod tests {
             .array("f32s", 6, 1, &2.5f32.to_le_bytes())
             .array("u8s", 0, 3, &[1, 2, 3])
             .array("f64s", 12, 0, &[]);
-        let floats: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
+        let floats: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|value| value.to_le_bytes()).collect();
         writer = writer.tensor("matrix", &[3, 2], 0, &floats);
-        writer = writer
-            .tensor("scalar", &[], 0, &floats[..4])
-            .tensor("future", &[256], 12, &[7; 144]);
+        writer = writer.tensor("scalar", &[], 0, &floats[..4]).tensor("future", &[256], 12, &[7; 144]);
         for (number, bytes) in [(1, 64), (2, 18), (3, 20), (6, 22), (7, 24), (8, 34), (30, 64)] {
             writer = writer.tensor(&format!("type {number}"), &[32], number, &vec![0x3c; bytes]);
         }
@@ -789,18 +705,9 @@ mod tests {
         assert_eq!(gguf.metadata().len(), 19);
         assert_eq!(gguf.get("i8"), Some(&Value::I64(-56)));
         assert_eq!((gguf.u64("u8").unwrap(), gguf.u64("u16").unwrap()), (200, 40_000));
-        assert_eq!(
-            (gguf.u64("u32").unwrap(), gguf.u64("u64").unwrap()),
-            (u64::from(u32::MAX), u64::MAX)
-        );
-        assert_eq!(
-            (gguf.get("i16"), gguf.get("i32")),
-            (Some(&Value::I64(-2)), Some(&Value::I64(i32::MIN.into())))
-        );
-        assert_eq!(
-            (gguf.get("i64"), gguf.get("f64")),
-            (Some(&Value::I64(i64::MIN)), Some(&Value::F64(0.1)))
-        );
+        assert_eq!((gguf.u64("u32").unwrap(), gguf.u64("u64").unwrap()), (u64::from(u32::MAX), u64::MAX));
+        assert_eq!((gguf.get("i16"), gguf.get("i32")), (Some(&Value::I64(-2)), Some(&Value::I64(i32::MIN.into()))));
+        assert_eq!((gguf.get("i64"), gguf.get("f64")), (Some(&Value::I64(i64::MIN)), Some(&Value::F64(0.1))));
         assert_eq!((gguf.f32("f32").unwrap(), gguf.bool("bool").unwrap()), (1.5, true));
         assert_eq!(
             (gguf.str("string").unwrap(), gguf.strings("strings").unwrap()),
@@ -814,33 +721,16 @@ mod tests {
         assert_eq!(gguf.get("none"), None);
 
         let matrix = gguf.tensor("matrix").unwrap();
-        assert_eq!(
-            (&matrix.shape[..], matrix.tensor_type, matrix.nbytes),
-            (&[2, 3][..], TensorType::F32, 24)
-        );
+        assert_eq!((&matrix.shape[..], matrix.tensor_type, matrix.nbytes), (&[2, 3][..], TensorType::F32, 24));
         assert_eq!(matrix.offset, header.next_multiple_of(32));
         assert_eq!(dequantize(&file, matrix).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(
-            (
-                gguf.tensor("scalar").unwrap().elements(),
-                gguf.tensor("scalar").unwrap().shape.len()
-            ),
-            (1, 0)
-        );
-        assert_eq!(
-            gguf.tensor("none").unwrap_err(),
-            Error::MissingTensor { name: "none".into() }
-        );
+        assert_eq!((gguf.tensor("scalar").unwrap().elements(), gguf.tensor("scalar").unwrap().shape.len()), (1, 0));
+        assert_eq!(gguf.tensor("none").unwrap_err(), Error::MissingTensor { name: "none".into() });
 
         let future = gguf.tensor("future").unwrap();
         assert_eq!((future.tensor_type.to_string(), future.nbytes), ("type 12".into(), 160));
         let error = dequantize(&file, future).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("\"future\" is of ggml type 12 (Q4_K); supported: F32"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("\"future\" is of ggml type 12 (Q4_K); supported: F32"), "{error}");
     }
 
     fn fault_of<T: fmt::Debug>(result: Result<T>) -> (u64, String) {
@@ -853,26 +743,11 @@ mod tests {
     #[test]
     fn getters_say_what_is_missing_or_of_which_type() {
         let gguf = sample().parse().unwrap();
-        assert!(
-            fault_of(gguf.str("absent"))
-                .1
-                .contains("no key \"absent\", which should be a string")
-        );
+        assert!(fault_of(gguf.str("absent")).1.contains("no key \"absent\", which should be a string"));
         let (offset, what) = fault_of(gguf.str("u8"));
-        assert_eq!(
-            (offset, what.as_str()),
-            (24 + 8 + 2 + 4, "\"u8\" is an unsigned integer, not a string")
-        );
-        assert!(
-            fault_of(gguf.u64("i16"))
-                .1
-                .contains("a signed integer, not an integer >= 0")
-        );
-        assert!(
-            fault_of(gguf.strings("i32s"))
-                .1
-                .contains("an array of signed integers, not an array of strings")
-        );
+        assert_eq!((offset, what.as_str()), (24 + 8 + 2 + 4, "\"u8\" is an unsigned integer, not a string"));
+        assert!(fault_of(gguf.u64("i16")).1.contains("a signed integer, not an integer >= 0"));
+        assert!(fault_of(gguf.strings("i32s")).1.contains("an array of signed integers, not an array of strings"));
         assert!(gguf.f32("u8").is_err() && gguf.bool("u8").is_err() && gguf.i64s("u8s").is_err());
     }
 
@@ -881,10 +756,7 @@ mod tests {
         let (file, _) = sample().finish();
         assert!(read_all(&file).is_ok());
         for len in 0..file.len() {
-            assert!(
-                matches!(read_all(&file[..len]), Err(Error::ModelFile { .. })),
-                "cut to {len}"
-            );
+            assert!(matches!(read_all(&file[..len]), Err(Error::ModelFile { .. })), "cut to {len}");
         }
     }
 
@@ -916,11 +788,7 @@ mod tests {
         many.extend((1u64 << 16).to_le_bytes());
         assert!(fault_of(Gguf::parse(&many)).1.contains("65536 items do not fit"));
         many[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
-        let error = Error::Limit {
-            limit: "gguf_metadata_entries",
-            got: u64::MAX,
-            maximum: 1 << 16,
-        };
+        let error = Error::Limit { limit: "gguf_metadata_entries", got: u64::MAX, maximum: 1 << 16 };
         assert_eq!(Gguf::parse(&many).unwrap_err(), error);
     }
 
@@ -929,11 +797,7 @@ mod tests {
         let of = |writer: Writer| fault_of(writer.parse()).1;
         assert!(fault_of(Gguf::parse(b"")).1.contains("the file ends"));
         assert!(fault_of(Gguf::parse(b"GGML\x03\0\0\0")).1.contains("not a GGUF file"));
-        assert!(
-            fault_of(Gguf::parse(b"GGUF\x01\0\0\0"))
-                .1
-                .contains("version 1 is not supported")
-        );
+        assert!(fault_of(Gguf::parse(b"GGUF\x01\0\0\0")).1.contains("version 1 is not supported"));
         assert!(fault_of(Gguf::parse(b"GGUF\0\0\0\x03")).1.contains("big-endian"));
         let one = || Writer::default().entry("one", 0, &[1]);
         assert!(of(one().entry("one", 0, &[1])).contains("\"one\" comes twice"));
@@ -955,14 +819,7 @@ mod tests {
         crooked.tensors[0].3 = 4;
         assert!(of(crooked).contains("not aligned to 32"));
         let deep = one().tensor("t", &[1, 1, 1, 1, 1], 0, &[0; 4]).parse().unwrap_err();
-        assert_eq!(
-            deep,
-            Error::Limit {
-                limit: "gguf_dimensions",
-                got: 5,
-                maximum: 4
-            }
-        );
+        assert_eq!(deep, Error::Limit { limit: "gguf_dimensions", got: 5, maximum: 4 });
     }
 
     /// A block by hand for each type; scale 2, minimum -1.
@@ -974,51 +831,29 @@ mod tests {
         let number = |j: usize| (if j < 16 { j } else { 31 - j }) as f32;
         // Every third element has its fifth bit set.
         let fifth = |j: usize| if j.is_multiple_of(3) { 16.0 } else { 0.0 };
-        let fifth_bits = (0..32)
-            .filter(|j| j % 3 == 0)
-            .fold(0u32, |bits, j| bits | 1 << j)
-            .to_le_bytes();
+        let fifth_bits = (0..32).filter(|j| j % 3 == 0).fold(0u32, |bits, j| bits | 1 << j).to_le_bytes();
         let bytes: Vec<u8> = (0..32).map(|j| (j * 8) as u8).collect();
         type Expected<'a> = &'a dyn Fn(usize) -> f32;
         let cases: [(u32, Vec<u8>, Expected<'_>); 5] = [
             (2, [&two[..], &nibbles].concat(), &|j| (number(j) - 8.0) * 2.0),
             (3, [&two[..], &minus_one, &nibbles].concat(), &|j| number(j) * 2.0 - 1.0),
-            (6, [&two[..], &fifth_bits, &nibbles].concat(), &|j| {
-                (number(j) + fifth(j) - 16.0) * 2.0
-            }),
-            (7, [&two[..], &minus_one, &fifth_bits, &nibbles].concat(), &|j| {
-                (number(j) + fifth(j)) * 2.0 - 1.0
-            }),
-            (8, [&two[..], &bytes].concat(), &|j| {
-                f32::from((j * 8) as u8 as i8) * 2.0
-            }),
+            (6, [&two[..], &fifth_bits, &nibbles].concat(), &|j| (number(j) + fifth(j) - 16.0) * 2.0),
+            (7, [&two[..], &minus_one, &fifth_bits, &nibbles].concat(), &|j| (number(j) + fifth(j)) * 2.0 - 1.0),
+            (8, [&two[..], &bytes].concat(), &|j| f32::from((j * 8) as u8 as i8) * 2.0),
         ];
         for (number, block, expected) in cases {
             // Two blocks, so that the step from one to the next is seen too.
-            let (file, _) = Writer::default()
-                .tensor("t", &[32, 2], number, &[&block[..], &block].concat())
-                .finish();
+            let (file, _) = Writer::default().tensor("t", &[32, 2], number, &[&block[..], &block].concat()).finish();
             let gguf = Gguf::parse(&file).unwrap();
             let expected: Vec<f32> = (0..64).map(|j| expected(j % 32)).collect();
-            assert_eq!(
-                dequantize(&file, &gguf.tensors()[0]).unwrap(),
-                expected,
-                "{}",
-                gguf.tensors()[0].tensor_type
-            );
+            assert_eq!(dequantize(&file, &gguf.tensors()[0]).unwrap(), expected, "{}", gguf.tensors()[0].tensor_type);
         }
         let halves = [f16::from_f32(0.5).to_le_bytes(), f16::from_f32(-65504.0).to_le_bytes()].concat();
         let brains = [bf16::from_f32(0.5).to_le_bytes(), bf16::from_f32(-1e38).to_le_bytes()].concat();
-        let (file, _) = Writer::default()
-            .tensor("h", &[2], 1, &halves)
-            .tensor("b", &[2], 30, &brains)
-            .finish();
+        let (file, _) = Writer::default().tensor("h", &[2], 1, &halves).tensor("b", &[2], 30, &brains).finish();
         let gguf = Gguf::parse(&file).unwrap();
         assert_eq!(dequantize(&file, &gguf.tensors()[0]).unwrap(), [0.5, -65504.0]);
-        assert_eq!(
-            dequantize(&file, &gguf.tensors()[1]).unwrap(),
-            [0.5, bf16::from_f32(-1e38).to_f32()]
-        );
+        assert_eq!(dequantize(&file, &gguf.tensors()[1]).unwrap(), [0.5, bf16::from_f32(-1e38).to_f32()]);
     }
 
     #[test]

@@ -97,21 +97,9 @@ pub struct LineStep {
 impl LineStep {
     /// What a row comes to whose line broke, which is a fault of ours.
     pub(crate) fn fault() -> Self {
-        let draw = Draw {
-            token: None,
-            status: Status::Fault,
-            logprob: f32::NAN,
-            rank: 0,
-        };
+        let draw = Draw { token: None, status: Status::Fault, logprob: f32::NAN, rank: 0 };
         let (text, frames, top, stop_index) = (Vec::new(), Vec::new(), Vec::new(), None);
-        Self {
-            draw,
-            finish: Finish::Error,
-            stop_index,
-            text,
-            frames,
-            top,
-        }
+        Self { draw, finish: Finish::Error, stop_index, text, frames, top }
     }
 }
 
@@ -132,22 +120,11 @@ impl Line {
     pub fn new(vocab: Arc<Vocab>, mut options: LineOptions) -> Result<Self> {
         options.params = options.params.checked()?;
         if options.max_tokens == Some(0) {
-            return Err(Error::Parameter {
-                field: "max_tokens",
-                value: "0".into(),
-                expected: "at least 1".into(),
-            });
+            return Err(Error::Parameter { field: "max_tokens", value: "0".into(), expected: "at least 1".into() });
         }
-        let (got, maximum) = (
-            options.stop_token_ids.len() as u64,
-            Limits::DEFAULT.stop_token_ids as u64,
-        );
+        let (got, maximum) = (options.stop_token_ids.len() as u64, Limits::DEFAULT.stop_token_ids as u64);
         if got > maximum {
-            return Err(Error::Limit {
-                limit: "stop_token_ids",
-                got,
-                maximum,
-            });
+            return Err(Error::Limit { limit: "stop_token_ids", got, maximum });
         }
         vocab.check(options.stop_token_ids.iter().copied())?;
         Ok(Self {
@@ -173,10 +150,7 @@ impl Line {
 
     /// The masks its next row is under: the ids the vocabulary has, and the mask it is given.
     fn allowed<'a>(&'a self, given: Option<&'a [u32]>) -> Allowed<'a> {
-        Allowed {
-            present: Some(self.vocab.present()),
-            mask: given,
-        }
+        Allowed { present: Some(self.vocab.present()), mask: given }
     }
 
     /// Take one row down the line.
@@ -187,14 +161,7 @@ impl Line {
         let allowed = self.allowed(mask);
         let draw = sample(logits, allowed, &self.options.params, self.n_drawn, scratch, &mut top);
         let (text, frames, stop_index) = (Vec::new(), Vec::new(), None);
-        let mut step = LineStep {
-            draw,
-            finish: Finish::Error,
-            stop_index,
-            text,
-            frames,
-            top,
-        };
+        let mut step = LineStep { draw, finish: Finish::Error, stop_index, text, frames, top };
         if let Some(token) = draw.token {
             self.n_drawn += 1;
             self.accept(token, &mut step);

@@ -25,9 +25,7 @@ pub fn allow(mask: &mut [u32], token: usize) {
 
 /// The ids whose bits are set, ascending.
 pub fn ids(mask: &[u32]) -> impl Iterator<Item = u32> + '_ {
-    (0..mask.len() * 32)
-        .filter(|&token| is_allowed(mask, token))
-        .map(|token| token as u32)
+    (0..mask.len() * 32).filter(|&token| is_allowed(mask, token)).map(|token| token as u32)
 }
 
 /// Set each logit whose bit is 0 to -inf.

@@ -11,10 +11,7 @@ pub struct Slots<T> {
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-            free: Vec::new(),
-        }
+        Self { entries: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -43,37 +40,25 @@ impl<T> Slots<T> {
     pub fn remove(&mut self, slot: i64) -> Result<T> {
         let index = self.index(slot)?;
         self.free.push(index);
-        self.entries[index].take().ok_or(Error::Slot {
-            slot,
-            what: "is unknown",
-        })
+        self.entries[index].take().ok_or(Error::Slot { slot, what: "is unknown" })
     }
 
     /// The request in a slot.
     pub fn get_mut(&mut self, slot: i64) -> Result<&mut T> {
         let index = self.index(slot)?;
-        self.entries[index].as_mut().ok_or(Error::Slot {
-            slot,
-            what: "is unknown",
-        })
+        self.entries[index].as_mut().ok_or(Error::Slot { slot, what: "is unknown" })
     }
 
     /// The request in a slot.
     pub fn get(&self, slot: i64) -> Result<&T> {
         let index = self.index(slot)?;
-        self.entries[index].as_ref().ok_or(Error::Slot {
-            slot,
-            what: "is unknown",
-        })
+        self.entries[index].as_ref().ok_or(Error::Slot { slot, what: "is unknown" })
     }
 
     fn index(&self, slot: i64) -> Result<usize> {
         match usize::try_from(slot) {
             Ok(index) if self.entries.get(index).is_some_and(Option::is_some) => Ok(index),
-            _ => Err(Error::Slot {
-                slot,
-                what: "is unknown",
-            }),
+            _ => Err(Error::Slot { slot, what: "is unknown" }),
         }
     }
 
@@ -83,10 +68,7 @@ impl<T> Slots<T> {
         for &slot in slots {
             let index = self.index(slot)?;
             if std::mem::replace(&mut named[index], true) {
-                return Err(Error::Slot {
-                    slot,
-                    what: "is named twice",
-                });
+                return Err(Error::Slot { slot, what: "is named twice" });
             }
         }
         Ok(())
@@ -104,30 +86,12 @@ mod tests {
         let (a, b) = (slots.add("a"), slots.add("b"));
         assert_eq!((slots.len(), *slots.get(b).unwrap()), (2, "b"));
         assert_eq!(slots.remove(a).unwrap(), "a");
-        assert_eq!(
-            slots.remove(a),
-            Err(Error::Slot {
-                slot: a,
-                what: "is unknown"
-            })
-        );
+        assert_eq!(slots.remove(a), Err(Error::Slot { slot: a, what: "is unknown" }));
         assert_eq!(slots.add("c"), a);
         assert!(slots.check(&[b, a]).is_ok());
-        assert_eq!(
-            slots.check(&[a, b, a]),
-            Err(Error::Slot {
-                slot: a,
-                what: "is named twice"
-            })
-        );
+        assert_eq!(slots.check(&[a, b, a]), Err(Error::Slot { slot: a, what: "is named twice" }));
         for unknown in [-1, 2, i64::MAX] {
-            assert_eq!(
-                slots.check(&[unknown]),
-                Err(Error::Slot {
-                    slot: unknown,
-                    what: "is unknown"
-                })
-            );
+            assert_eq!(slots.check(&[unknown]), Err(Error::Slot { slot: unknown, what: "is unknown" }));
         }
     }
 }

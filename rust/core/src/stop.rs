@@ -45,11 +45,7 @@ pub struct StopSet {
 impl Default for StopSet {
     /// Nothing to watch for.
     fn default() -> Self {
-        let mut set = StopSet {
-            stops: Vec::new(),
-            states: Vec::new(),
-            from_root: Box::new([ROOT; 256]),
-        };
+        let mut set = StopSet { stops: Vec::new(), states: Vec::new(), from_root: Box::new([ROOT; 256]) };
         set.push_state(0, 0, 0);
         set
     }
@@ -109,15 +105,7 @@ impl StopSet {
 
     fn push_state(&mut self, byte: u8, depth: u32, owner: u32) -> u32 {
         let (first_child, next_sibling, fail, matched) = (NONE, NONE, ROOT, NONE);
-        self.states.push(State {
-            byte,
-            first_child,
-            next_sibling,
-            fail,
-            depth,
-            owner,
-            matched,
-        });
+        self.states.push(State { byte, first_child, next_sibling, fail, depth, owner, matched });
         (self.states.len() - 1) as u32
     }
 
@@ -193,9 +181,7 @@ impl StopSet {
         let mut at = 0;
         while at < text.len() {
             if *state == ROOT {
-                at += text[at..]
-                    .iter()
-                    .position(|&byte| self.from_root[byte as usize] != ROOT)?;
+                at += text[at..].iter().position(|&byte| self.from_root[byte as usize] != ROOT)?;
             }
             *state = self.next(*state, text[at]);
             at += 1;
@@ -240,12 +226,7 @@ pub struct StopMatcher {
 impl StopMatcher {
     /// A matcher at the beginning of its stream.
     pub fn new(set: Arc<StopSet>, text: StopText) -> StopMatcher {
-        StopMatcher {
-            set,
-            text,
-            state: ROOT,
-            stopped: false,
-        }
+        StopMatcher { set, text, state: ROOT, stopped: false }
     }
 
     /// The stops it watches for.
@@ -327,20 +308,12 @@ mod tests {
                 }
             }
             if let Some(index) = best {
-                let shown = if mode == StopText::Include {
-                    end
-                } else {
-                    end - stops[index].len()
-                };
+                let shown = if mode == StopText::Include { end } else { end - stops[index].len() };
                 return (text[..shown].to_vec(), best, Vec::new());
             }
         }
         let longest = |stop: &Vec<u8>| (0..stop.len()).rev().find(|&n| text.ends_with(&stop[..n])).unwrap_or(0);
-        let held = if mode == StopText::Include {
-            0
-        } else {
-            stops.iter().map(longest).max().unwrap_or(0)
-        };
+        let held = if mode == StopText::Include { 0 } else { stops.iter().map(longest).max().unwrap_or(0) };
         let (shown, held) = text.split_at(text.len() - held);
         (shown.to_vec(), None, held.to_vec())
     }
@@ -435,34 +408,18 @@ mod tests {
         assert_eq!(StopSet::new(&many[1..]).unwrap().len(), limits.stop_strings);
         assert!(matches!(
             StopSet::new(&many).unwrap_err(),
-            Error::Limit {
-                limit: "stop_strings",
-                got: 17,
-                maximum: 16
-            }
+            Error::Limit { limit: "stop_strings", got: 17, maximum: 16 }
         ));
         let long = "y".repeat(limits.stop_string_bytes + 1);
         assert!(StopSet::new(&[&long[1..]]).is_ok());
         let refused = StopSet::new(&[&long]).unwrap_err();
-        assert!(
-            matches!(
-                refused,
-                Error::Limit {
-                    limit: "stop_string_bytes",
-                    got: 1025,
-                    ..
-                }
-            ),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Error::Limit { limit: "stop_string_bytes", got: 1025, .. }), "{refused:?}");
     }
 
     #[test]
     fn the_largest_set_stays_small() {
         let longest = Limits::DEFAULT.stop_string_bytes;
-        let stops: Vec<Vec<u8>> = (0..Limits::DEFAULT.stop_strings as u8)
-            .map(|n| vec![n; longest])
-            .collect();
+        let stops: Vec<Vec<u8>> = (0..Limits::DEFAULT.stop_strings as u8).map(|n| vec![n; longest]).collect();
         let set = Arc::new(StopSet::new(&stops).unwrap());
         assert_eq!(set.states.len(), 1 + stops.len() * longest);
         let text = vec![7; longest - 1];
@@ -474,9 +431,7 @@ mod tests {
         at.push(text.len());
         at.sort_unstable();
         let mut start = 0;
-        at.into_iter()
-            .map(|end| &text[std::mem::replace(&mut start, end)..end])
-            .collect()
+        at.into_iter().map(|end| &text[std::mem::replace(&mut start, end)..end]).collect()
     }
 
     proptest! {

@@ -35,15 +35,18 @@ pub struct Tokenizer {
     /// Reads it as the token; made when first asked for.
     special: OnceLock<tokenizers::Tokenizer>,
     vocab: Arc<Vocab>,
+    /// What the library gives for a byte that no token of the vocabulary stands for: left out of what `encode` returns.
+    missing_byte_id: Option<u32>,
     bos_id: Option<u32>,
     chat_template: Option<String>,
 }
 
+/// The token of `missing_byte_id` in the file we write; no byte-level token is written with this character.
+const MISSING_BYTE: &str = "\0";
+
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer")
-            .field("vocab_size", &self.vocab.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab.len()).finish_non_exhaustive()
     }
 }
 
@@ -63,13 +66,13 @@ impl Tokenizer {
     /// From the text of a `tokenizer.json`. `eos_tokens` are those that end a generation, None: those that do by
     /// convention.
     pub fn from_json(json: &[u8], eos_tokens: Option<&[String]>) -> Result<Self> {
+        Self::load(json, eos_tokens, None)
+    }
+
+    fn load(json: &[u8], eos_tokens: Option<&[String]>, missing_byte: Option<&str>) -> Result<Self> {
         let (got, maximum) = (json.len() as u64, Limits::DEFAULT.tokenizer_bytes as u64);
         if got > maximum {
-            return Err(Error::Limit {
-                limit: "tokenizer_bytes",
-                got,
-                maximum,
-            });
+            return Err(Error::Limit { limit: "tokenizer_bytes", got, maximum });
         }
         let mut plain = guarded("tokenizer.json", || tokenizers::Tokenizer::from_bytes(json))?;
         // Cutting and padding are the caller's business: nothing a user wrote may vanish in silence.
@@ -78,20 +81,16 @@ impl Tokenizer {
         plain.set_encode_special_tokens(true);
         check_decoder(plain.get_decoder())?;
 
-        let tokens = guarded("tokenizer.json", || Ok(plain.get_vocab(true)))?;
+        let mut tokens = guarded("tokenizer.json", || Ok(plain.get_vocab(true)))?;
+        let missing_byte_id = missing_byte.and_then(|token| tokens.remove(token));
         let added = plain.get_added_tokens_decoder();
-        let special: Vec<&str> = added
-            .values()
-            .filter(|token| token.special)
-            .map(|token| token.content.as_str())
-            .collect();
+        let special: Vec<&str> =
+            added.values().filter(|token| token.special).map(|token| token.content.as_str()).collect();
         let id_of = |token: &str| tokens.get(token).copied();
         let eos_ids: Vec<u32> = match eos_tokens {
-            None => EOS_TOKENS
-                .iter()
-                .filter(|token| special.contains(token))
-                .filter_map(|token| id_of(token))
-                .collect(),
+            None => {
+                EOS_TOKENS.iter().filter(|token| special.contains(token)).filter_map(|token| id_of(token)).collect()
+            }
             Some(names) => names
                 .iter()
                 .map(|name| id_of(name).ok_or_else(|| failed(format!("eos_tokens: there is no token {name:?}"))))
@@ -99,22 +98,15 @@ impl Tokenizer {
         };
         let special_ids: Vec<u32> = special.iter().filter_map(|token| id_of(token)).collect();
         let vocab = vocab_of(&tokens, &special_ids, &eos_ids)?;
-        Ok(Self {
-            plain,
-            special: OnceLock::new(),
-            vocab: Arc::new(vocab),
-            bos_id: None,
-            chat_template: None,
-        })
+        let (special, vocab) = (OnceLock::new(), Arc::new(vocab));
+        Ok(Self { plain, special, vocab, missing_byte_id, bos_id: None, chat_template: None })
     }
 
     /// From the metadata of a GGUF file, by way of the `tokenizer.json` it amounts to.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
         let model = gguf.str("tokenizer.ggml.model")?;
         if model != "gpt2" {
-            return Err(failed(format!(
-                "tokenizer.ggml.model {model:?} is not supported (supported: \"gpt2\")"
-            )));
+            return Err(failed(format!("tokenizer.ggml.model {model:?} is not supported (supported: \"gpt2\")")));
         }
         let digits = json!({"type": "Digits", "individual_digits": true});
         let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
@@ -123,19 +115,13 @@ impl Tokenizer {
             "smollm" | "starcoder" => json!({"type": "Sequence", "pretokenizers": [digits, &bytes]}),
             pre => {
                 let supported = "supported: \"gpt-2\", \"smollm\", \"starcoder\"";
-                return Err(failed(format!(
-                    "tokenizer.ggml.pre {pre:?} is not supported ({supported})"
-                )));
+                return Err(failed(format!("tokenizer.ggml.pre {pre:?} is not supported ({supported})")));
             }
         };
         let tokens = gguf.strings("tokenizer.ggml.tokens")?;
         let kinds = gguf.i64s("tokenizer.ggml.token_type")?;
         if kinds.len() != tokens.len() {
-            return Err(failed(format!(
-                "{} token types for {} tokens",
-                kinds.len(),
-                tokens.len()
-            )));
+            return Err(failed(format!("{} token types for {} tokens", kinds.len(), tokens.len())));
         }
         let merges = gguf.strings("tokenizer.ggml.merges")?;
         let merges = merges.iter().map(|merge| match merge.split_once(' ') {
@@ -143,21 +129,22 @@ impl Tokenizer {
             None => Err(failed(format!("tokenizer.ggml.merges: {merge:?} is no pair"))),
         });
         let merges: Vec<Value> = merges.collect::<Result<_>>()?;
-        let vocab: serde_json::Map<String, Value> = tokens
-            .iter()
-            .enumerate()
-            .map(|(id, token)| (token.clone(), json!(id)))
-            .collect();
+        let mut vocab: serde_json::Map<String, Value> =
+            tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
         if vocab.len() != tokens.len() {
             return Err(failed("tokenizer.ggml.tokens: a token stands twice"));
+        }
+        // Nothing merges across a byte that the vocabulary lacks, as in llama.cpp: so it has to be a token until then.
+        let lacks_bytes = byte_level_alphabet().keys().any(|c| !vocab.contains_key(c.encode_utf8(&mut [0; 4])));
+        let missing_byte = (lacks_bytes && !vocab.contains_key(MISSING_BYTE)).then_some(MISSING_BYTE);
+        if let Some(token) = missing_byte {
+            vocab.insert(token.to_owned(), json!(tokens.len()));
         }
         let mut added = Vec::new();
         for (id, (content, kind)) in tokens.iter().zip(kinds).enumerate() {
             if *kind == CONTROL || *kind == USER_DEFINED {
-                added.push(
-                    json!({"id": id, "content": content, "special": *kind == CONTROL, "normalized": false,
-                    "single_word": false, "lstrip": false, "rstrip": false}),
-                );
+                added.push(json!({"id": id, "content": content, "special": *kind == CONTROL, "normalized": false,
+                    "single_word": false, "lstrip": false, "rstrip": false}));
             }
         }
         let bos_id = token_id(gguf, "tokenizer.ggml.bos_token_id", tokens)?;
@@ -173,23 +160,16 @@ impl Tokenizer {
         };
         let file = json!({"version": "1.0", "added_tokens": added, "normalizer": null,
             "pre_tokenizer": pre_tokenizer, "post_processor": post_processor, "decoder": bytes,
-            "model": {"type": "BPE", "vocab": vocab, "merges": merges, "fuse_unk": false, "byte_fallback": false}});
+            "model": {"type": "BPE", "vocab": vocab, "merges": merges, "unk_token": missing_byte,
+                "fuse_unk": false, "byte_fallback": false}});
         let mut eos_tokens: Vec<String> = Vec::new();
-        for key in [
-            "tokenizer.ggml.eos_token_id",
-            "tokenizer.ggml.eot_token_id",
-            "tokenizer.ggml.eom_token_id",
-        ] {
+        for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
             eos_tokens.extend(token_id(gguf, key, tokens)?.map(|id| tokens[id as usize].clone()));
         }
-        let control = tokens
-            .iter()
-            .zip(kinds)
-            .filter(|(_, kind)| **kind == CONTROL)
-            .map(|(token, _)| token);
+        let control = tokens.iter().zip(kinds).filter(|(_, kind)| **kind == CONTROL).map(|(token, _)| token);
         eos_tokens.extend(control.filter(|token| EOS_TOKENS.contains(&token.as_str())).cloned());
 
-        let mut tokenizer = Self::from_json(file.to_string().as_bytes(), Some(&eos_tokens))?;
+        let mut tokenizer = Self::load(file.to_string().as_bytes(), Some(&eos_tokens), missing_byte)?;
         tokenizer.bos_id = bos_id;
         tokenizer.chat_template = gguf.str("tokenizer.chat_template").ok().map(str::to_owned);
         Ok(tokenizer)
@@ -226,11 +206,9 @@ impl Tokenizer {
                 special
             }),
         };
-        guarded("encode", || {
-            tokenizer
-                .encode_fast(text, add_special_tokens)
-                .map(|encoding| encoding.get_ids().to_vec())
-        })
+        let encoding = guarded("encode", || tokenizer.encode_fast(text, add_special_tokens))?;
+        let ids = encoding.get_ids().iter().copied();
+        Ok(ids.filter(|id| Some(*id) != self.missing_byte_id).collect())
     }
 
     /// The text of ids: what a `Detokenizer` would have given.
@@ -258,16 +236,12 @@ fn check_decoder(decoder: Option<&DecoderWrapper>) -> Result<()> {
         Some(DecoderWrapper::ByteLevel(_)) => Ok(()),
         Some(DecoderWrapper::Sequence(sequence)) => match sequence.get_decoders() {
             [DecoderWrapper::ByteLevel(_)] => Ok(()),
-            _ => Err(failed(
-                "its decoder is a sequence, which is not supported yet (supported: ByteLevel)",
-            )),
+            _ => Err(failed("its decoder is a sequence, which is not supported yet (supported: ByteLevel)")),
         },
         Some(other) => {
             let name = format!("{other:?}");
             let name = name.split(['(', ' ']).next().unwrap_or_default();
-            Err(failed(format!(
-                "its decoder {name} is not supported yet (supported: ByteLevel)"
-            )))
+            Err(failed(format!("its decoder {name} is not supported yet (supported: ByteLevel)")))
         }
         None => Err(failed("it has no decoder (supported: ByteLevel)")),
     }
@@ -277,11 +251,7 @@ fn vocab_of(tokens: &HashMap<String, u32>, special_ids: &[u32], eos_ids: &[u32])
     let largest = tokens.values().copied().max().unwrap_or(0) as usize;
     let maximum = Limits::DEFAULT.vocab_size as u64;
     if largest as u64 >= maximum {
-        return Err(Error::Limit {
-            limit: "vocab_size",
-            got: largest as u64 + 1,
-            maximum,
-        });
+        return Err(Error::Limit { limit: "vocab_size", got: largest as u64 + 1, maximum });
     }
     let byte_of = byte_level_alphabet();
     let mut bytes: Vec<Option<Vec<u8>>> = vec![None; if tokens.is_empty() { 0 } else { largest + 1 }];
@@ -289,9 +259,7 @@ fn vocab_of(tokens: &HashMap<String, u32>, special_ids: &[u32], eos_ids: &[u32])
         let mapped: Option<Vec<u8>> = token.chars().map(|c| byte_of.get(&c).copied()).collect();
         let previous = bytes[id as usize].replace(mapped.unwrap_or_else(|| token.clone().into_bytes()));
         if previous.is_some() {
-            return Err(Error::Vocab {
-                what: format!("id {id} stands for two tokens"),
-            });
+            return Err(Error::Vocab { what: format!("id {id} stands for two tokens") });
         }
     }
     Vocab::from_bytes(&bytes, special_ids, eos_ids)
@@ -352,19 +320,12 @@ mod tests {
         assert_eq!(tokenizer.decode(typed, true), b"a<|im_end|>");
         assert_eq!(tokenizer.decode([97, 257, 258], true), "a｜x｜".as_bytes());
         let text = "naïve 漢字 👩‍👩‍👧\n\t\0";
-        assert_eq!(
-            tokenizer.decode(tokenizer.encode(text, true, false).unwrap(), true),
-            text.as_bytes()
-        );
+        assert_eq!(tokenizer.decode(tokenizer.encode(text, true, false).unwrap(), true), text.as_bytes());
     }
 
     #[test]
     fn what_is_not_supported_or_broken_is_an_error() {
-        for decoder in [
-            "null",
-            r#"{"type": "WordPiece", "prefix": "x", "cleanup": true}"#,
-            r#"{"type": "Fuse"}"#,
-        ] {
+        for decoder in ["null", r#"{"type": "WordPiece", "prefix": "x", "cleanup": true}"#, r#"{"type": "Fuse"}"#] {
             let error = Tokenizer::from_json(file(decoder).as_bytes(), None).unwrap_err();
             assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
         }
@@ -372,13 +333,7 @@ mod tests {
             assert!(Tokenizer::from_json(broken.as_bytes(), None).is_err(), "{broken}");
         }
         let huge = file(BYTE_LEVEL).replace("256", "4000000000");
-        assert!(matches!(
-            Tokenizer::from_json(huge.as_bytes(), None),
-            Err(Error::Limit {
-                limit: "vocab_size",
-                ..
-            })
-        ));
+        assert!(matches!(Tokenizer::from_json(huge.as_bytes(), None), Err(Error::Limit { limit: "vocab_size", .. })));
         let missing = Tokenizer::from_json(file(BYTE_LEVEL).as_bytes(), Some(&["<nope>".into()]));
         assert!(matches!(missing, Err(Error::Tokenizer { .. })));
     }
@@ -387,15 +342,8 @@ mod tests {
     fn the_alphabet_is_gpt2s() {
         let alphabet = byte_level_alphabet();
         assert_eq!(alphabet.len(), 256);
-        for (c, byte) in [
-            ('!', b'!'),
-            ('Ġ', b' '),
-            ('Ċ', b'\n'),
-            ('Ā', 0),
-            ('ÿ', 0xff),
-            ('Ń', 0xad),
-            ('ł', 0xa0),
-        ] {
+        for (c, byte) in [('!', b'!'), ('Ġ', b' '), ('Ċ', b'\n'), ('Ā', 0), ('ÿ', 0xff), ('Ń', 0xad), ('ł', 0xa0)]
+        {
             assert_eq!(alphabet[&c], byte);
         }
     }

@@ -20,11 +20,7 @@ impl Vocab {
     /// skipped, and the ids that end a generation.
     pub fn from_bytes<T: AsRef<[u8]>>(tokens: &[Option<T>], special_ids: &[u32], eos_ids: &[u32]) -> Result<Self> {
         let limit = |name, got: usize, maximum: usize| match got > maximum {
-            true => Err(Error::Limit {
-                limit: name,
-                got: got as u64,
-                maximum: maximum as u64,
-            }),
+            true => Err(Error::Limit { limit: name, got: got as u64, maximum: maximum as u64 }),
             false => Ok(()),
         };
         limit("vocab_size", tokens.len(), Limits::DEFAULT.vocab_size)?;
@@ -37,28 +33,20 @@ impl Vocab {
                 bytes.extend_from_slice(token.as_ref());
                 mask::allow(&mut present, id);
             }
-            let end = u32::try_from(bytes.len()).map_err(|_| Error::Vocab {
-                what: "the tokens together are over 4 GiB".into(),
-            })?;
+            let end = u32::try_from(bytes.len())
+                .map_err(|_| Error::Vocab { what: "the tokens together are over 4 GiB".into() })?;
             offsets.push(end);
         }
         if present.iter().all(|&word| word == 0) {
-            return Err(Error::Vocab {
-                what: "it has no token".into(),
-            });
+            return Err(Error::Vocab { what: "it has no token".into() });
         }
         let mut special = vec![0; present.len()];
         for &id in special_ids.iter().chain(eos_ids) {
             if !mask::is_allowed(&present, id as usize) {
-                return Err(Error::TokenId {
-                    token_id: id.into(),
-                    vocab_size: tokens.len(),
-                });
+                return Err(Error::TokenId { token_id: id.into(), vocab_size: tokens.len() });
             }
         }
-        special_ids
-            .iter()
-            .for_each(|&id| mask::allow(&mut special, id as usize));
+        special_ids.iter().for_each(|&id| mask::allow(&mut special, id as usize));
         let mut eos_ids = eos_ids.to_vec();
         eos_ids.sort_unstable();
         eos_ids.dedup();
@@ -116,10 +104,7 @@ impl Vocab {
     pub fn check(&self, ids: impl IntoIterator<Item = i64>) -> Result<()> {
         for id in ids {
             if !u32::try_from(id).is_ok_and(|id| mask::is_allowed(&self.present, id as usize)) {
-                return Err(Error::TokenId {
-                    token_id: id,
-                    vocab_size: self.len(),
-                });
+                return Err(Error::TokenId { token_id: id, vocab_size: self.len() });
             }
         }
         Ok(())
@@ -144,41 +129,17 @@ mod tests {
         assert_eq!(vocab.eos_ids(), [3]);
         assert!(vocab.check([0, 2, 3]).is_ok());
         for id in [1, 4, -1, i64::MAX] {
-            assert_eq!(
-                vocab.check([id]),
-                Err(Error::TokenId {
-                    token_id: id,
-                    vocab_size: 4
-                })
-            );
+            assert_eq!(vocab.check([id]), Err(Error::TokenId { token_id: id, vocab_size: 4 }));
         }
     }
 
     #[test]
     fn nothing_inconsistent_is_accepted() {
-        assert!(matches!(
-            Vocab::from_bytes::<&str>(&[], &[], &[]),
-            Err(Error::Vocab { .. })
-        ));
-        assert!(matches!(
-            Vocab::from_bytes::<&str>(&[None], &[], &[]),
-            Err(Error::Vocab { .. })
-        ));
-        assert!(matches!(
-            Vocab::from_bytes(&[Some("a")], &[1], &[]),
-            Err(Error::TokenId { token_id: 1, .. })
-        ));
-        assert!(matches!(
-            Vocab::from_bytes(&[Some("a"), None], &[], &[1]),
-            Err(Error::TokenId { token_id: 1, .. })
-        ));
+        assert!(matches!(Vocab::from_bytes::<&str>(&[], &[], &[]), Err(Error::Vocab { .. })));
+        assert!(matches!(Vocab::from_bytes::<&str>(&[None], &[], &[]), Err(Error::Vocab { .. })));
+        assert!(matches!(Vocab::from_bytes(&[Some("a")], &[1], &[]), Err(Error::TokenId { token_id: 1, .. })));
+        assert!(matches!(Vocab::from_bytes(&[Some("a"), None], &[], &[1]), Err(Error::TokenId { token_id: 1, .. })));
         let long = "x".repeat(Limits::DEFAULT.token_bytes + 1);
-        assert!(matches!(
-            Vocab::from_bytes(&[Some(long)], &[], &[]),
-            Err(Error::Limit {
-                limit: "token_bytes",
-                ..
-            })
-        ));
+        assert!(matches!(Vocab::from_bytes(&[Some(long)], &[], &[]), Err(Error::Limit { limit: "token_bytes", .. })));
     }
 }

@@ -166,14 +166,7 @@ impl<'py> Array<'py> {
             Ok(buffer) => from_buffer(buffer, name, kind)?,
             Err(_) => from_dlpack(object, name, kind)?,
         };
-        let Found {
-            data,
-            dtype,
-            shape,
-            strides,
-            writable,
-            owner,
-        } = found;
+        let Found { data, dtype, shape, strides, writable, owner } = found;
         if !kind.accepts(dtype) {
             return wrong_dtype(name, kind, &format!("{dtype:?}").to_lowercase());
         }
@@ -191,17 +184,7 @@ impl<'py> Array<'py> {
             return array_error(format!("{name}: not aligned to its {size}-byte elements"), None);
         }
         let one_dimensional = shape.len() == 1;
-        Ok(Self {
-            name,
-            data,
-            dtype,
-            rows,
-            columns,
-            row_stride,
-            writable,
-            one_dimensional,
-            _owner: owner,
-        })
+        Ok(Self { name, data, dtype, rows, columns, row_stride, writable, one_dimensional, _owner: owner })
     }
 
     /// How many rows there are.
@@ -259,17 +242,11 @@ impl<'py> Array<'py> {
     pub(crate) fn write(&mut self) -> Result<Vec<RowMut<'_>>> {
         if !self.writable {
             let hint = Some("pass a writable array, or a copy");
-            return array_error(
-                format!("{}: it is read-only, and would be changed in place", self.name),
-                hint,
-            );
+            return array_error(format!("{}: it is read-only, and would be changed in place", self.name), hint);
         }
         let width = (self.columns * self.dtype.size()) as isize;
         if self.rows > 1 && self.columns > 0 && self.row_stride.abs() < width {
-            return array_error(
-                format!("{}: its rows overlap, and would be changed in place", self.name),
-                None,
-            );
+            return array_error(format!("{}: its rows overlap, and would be changed in place", self.name), None);
         }
         let (data, columns, row_stride) = (self.data, self.columns, self.row_stride);
         // SAFETY: as `row`; rows do not overlap, each is handed out once, and `&mut self` bars others of ours.
@@ -298,10 +275,7 @@ fn wrong_dtype<T>(name: &str, kind: Kind, got: &str) -> Result<T> {
 }
 
 fn from_buffer<'py>(buffer: PyUntypedBuffer, name: &str, kind: Kind) -> Result<Found<'py>> {
-    if buffer
-        .suboffsets()
-        .is_some_and(|suboffsets| suboffsets.iter().any(|&suboffset| suboffset >= 0))
-    {
+    if buffer.suboffsets().is_some_and(|suboffsets| suboffsets.iter().any(|&suboffset| suboffset >= 0)) {
         return array_error(format!("{name}: indirect buffers are not supported"), None);
     }
     let native = if cfg!(target_endian = "little") { '<' } else { '>' };
@@ -332,20 +306,14 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
     }
     let refused = |error: PyErr| {
         let hint = Some("it must have data on the CPU; one that requires grad is exported by tensor.detach()");
-        Error::Array {
-            what: format!("{name}: it refuses to be exported: {error}"),
-            hint,
-        }
+        Error::Array { what: format!("{name}: it refuses to be exported: {error}"), hint }
     };
     if object.hasattr("__dlpack_device__")? {
         let device = object.call_method0("__dlpack_device__").map_err(refused)?;
         let (device, _): (i64, i64) = device.extract()?;
         if device != i64::from(DL_CPU) {
             let hint = Some("move it with .cpu(), or reduce it on its device and call step_candidates");
-            return array_error(
-                format!("{name}: it lies on another device (DLPack device type {device})"),
-                hint,
-            );
+            return array_error(format!("{name}: it lies on another device (DLPack device type {device})"), hint);
         }
     }
     let versioned = PyDict::new(py);
@@ -373,10 +341,7 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
         }
     };
     if tensor.device.device_type != DL_CPU {
-        return array_error(
-            format!("{name}: it lies on another device"),
-            Some("move it with .cpu()"),
-        );
+        return array_error(format!("{name}: it lies on another device"), Some("move it with .cpu()"));
     }
     let dtype = match (tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes) {
         (2, 32, 1) => Dtype::F32,
@@ -404,14 +369,7 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
     };
     // SAFETY: the offset leads to the first element of the same allocation.
     let data = unsafe { tensor.data.cast::<u8>().add(tensor.byte_offset as usize) };
-    Ok(Found {
-        data,
-        dtype,
-        shape,
-        strides,
-        writable: flags & DL_READ_ONLY == 0,
-        owner: Owner::Capsule(capsule),
-    })
+    Ok(Found { data, dtype, shape, strides, writable: flags & DL_READ_ONLY == 0, owner: Owner::Capsule(capsule) })
 }
 
 /// Bytes from anything with the buffer protocol, held while this lives.

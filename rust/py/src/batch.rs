@@ -64,9 +64,7 @@ impl Batch {
     fn run(&mut self, py: Python<'_>, arguments: &StepArguments<'_>) -> Result<StepOutput> {
         let (rows, masks) = (arguments.rows()?, arguments.masks()?);
         let (core, slots) = (&mut self.core, &arguments.slots);
-        let columns = detach_if_worth(py, arguments.n_logits(), move || {
-            core.step(&rows, slots, masks.as_deref())
-        })?;
+        let columns = detach_if_worth(py, arguments.n_logits(), move || core.step(&rows, slots, masks.as_deref()))?;
         Ok(StepOutput::new(py, columns)?)
     }
 }
@@ -77,9 +75,7 @@ impl Batch {
     #[pyo3(signature = (vocab, *, vocab_size=None, order="default"))]
     fn new(vocab: &Bound<'_, Vocab>, vocab_size: Option<usize>, order: &str) -> Result<Self> {
         let Order::Default = Order::from_name(order)?;
-        Ok(Self {
-            core: Core::new(vocab.get().core.clone(), vocab_size)?,
-        })
+        Ok(Self { core: Core::new(vocab.get().core.clone(), vocab_size)? })
     }
 
     fn __len__(&self) -> usize {
@@ -108,12 +104,7 @@ impl Batch {
             Some(Ok(n)) => Some(n),
             Some(Err(_)) => {
                 let value = max_tokens.unwrap_or_default().to_string();
-                return Err(CoreError::Parameter {
-                    field: "max_tokens",
-                    value,
-                    expected: "at least 1".into(),
-                }
-                .into());
+                return Err(CoreError::Parameter { field: "max_tokens", value, expected: "at least 1".into() }.into());
             }
         };
         let prompt_ids = prompt_ids.map(integers).transpose()?.unwrap_or_default();

@@ -19,11 +19,7 @@ pub(crate) struct Detokenizer {
 
 impl Detokenizer {
     pub(crate) fn new(vocab: Arc<Vocab>, skip_special_tokens: bool) -> Self {
-        Self {
-            core: Core::new(skip_special_tokens),
-            vocab,
-            text: Vec::new(),
-        }
+        Self { core: Core::new(skip_special_tokens), vocab, text: Vec::new() }
     }
 
     fn take<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>> {

@@ -37,12 +37,7 @@ impl GgufTensor {
     }
 
     fn __repr__(&self) -> String {
-        let Tensor {
-            name,
-            shape,
-            tensor_type,
-            ..
-        } = &self.core;
+        let Tensor { name, shape, tensor_type, .. } = &self.core;
         format!("<logitwire.GgufTensor {name} {shape:?} {tensor_type}>")
     }
 }

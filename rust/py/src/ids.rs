@@ -29,14 +29,7 @@ pub(crate) fn integers(ids: &Bound<'_, PyAny>) -> Result<Vec<i64>> {
 /// The same, as ids that a vocabulary of `vocab_size` might have.
 pub(crate) fn token_ids(ids: &Bound<'_, PyAny>, vocab_size: usize) -> Result<Vec<u32>> {
     let ids = integers(ids)?;
-    let id = |&id: &i64| {
-        u32::try_from(id).map_err(|_| {
-            Error::Core(CoreError::TokenId {
-                token_id: id,
-                vocab_size,
-            })
-        })
-    };
+    let id = |&id: &i64| u32::try_from(id).map_err(|_| Error::Core(CoreError::TokenId { token_id: id, vocab_size }));
     ids.iter().map(id).collect()
 }
 

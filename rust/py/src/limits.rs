@@ -31,9 +31,5 @@ pub(crate) fn cpu_features() -> Vec<&'static str> {
     let features = [("neon", true)];
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let features: [(&str, bool); 0] = [];
-    features
-        .into_iter()
-        .filter(|feature| feature.1)
-        .map(|feature| feature.0)
-        .collect()
+    features.into_iter().filter(|feature| feature.1).map(|feature| feature.0).collect()
 }

@@ -21,15 +21,10 @@ pub(crate) fn apply_mask(logits: &Bound<'_, PyAny>, mask: &Bound<'_, PyAny>) -> 
     for (row, words) in rows.iter().zip(&masks) {
         let (width, want) = (row.as_row().len(), mask::words(row.as_row().len()));
         if words.len() != want {
-            let what = format!(
-                "mask: {} words a row, but {want} hold the bits of {width} logits",
-                words.len()
-            );
+            let what = format!("mask: {} words a row, but {want} hold the bits of {width} logits", words.len());
             return Err(CoreError::Shape { what }.into());
         }
     }
-    rows.into_iter()
-        .zip(masks)
-        .for_each(|(row, words)| mask::apply(row, words));
+    rows.into_iter().zip(masks).for_each(|(row, words)| mask::apply(row, words));
     Ok(())
 }

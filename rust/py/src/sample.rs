@@ -19,11 +19,7 @@ const DETACH_LOGITS: usize = 1 << 16;
 
 /// Run without the GIL if there is enough to do.
 pub(crate) fn detach_if_worth<T: Send>(py: Python<'_>, n_logits: usize, call: impl FnOnce() -> T + Send) -> T {
-    if n_logits < DETACH_LOGITS {
-        call()
-    } else {
-        py.detach(call)
-    }
+    if n_logits < DETACH_LOGITS { call() } else { py.detach(call) }
 }
 
 #[pyclass(frozen, eq, module = "logitwire")]
@@ -39,12 +35,7 @@ where
 {
     value.extract::<T>().map_err(|_| {
         let value = value.repr().map_or_else(|_| "?".to_owned(), |repr| repr.to_string());
-        Error::Core(CoreError::Parameter {
-            field,
-            value,
-            expected: expected.to_owned(),
-        })
-        .into()
+        Error::Core(CoreError::Parameter { field, value, expected: expected.to_owned() }).into()
     })
 }
 
@@ -87,17 +78,7 @@ impl SamplingParams {
         #[pyo3(from_py_with = logprobs)] logprobs: Option<u32>,
     ) -> Result<Self> {
         let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        Ok(Self {
-            core: CoreParams {
-                temperature,
-                top_k,
-                top_p,
-                seed,
-                choice,
-                logprobs,
-            }
-            .checked()?,
-        })
+        Ok(Self { core: CoreParams { temperature, top_k, top_p, seed, choice, logprobs }.checked()? })
     }
 
     #[getter]
@@ -147,14 +128,7 @@ impl SamplingParams {
     }
 
     fn __repr__(&self) -> String {
-        let CoreParams {
-            temperature,
-            top_k,
-            top_p,
-            seed,
-            choice,
-            logprobs,
-        } = self.core;
+        let CoreParams { temperature, top_k, top_p, seed, choice, logprobs } = self.core;
         let logprobs = logprobs.map_or("None".to_owned(), |n| n.to_string());
         format!(
             "SamplingParams(temperature={temperature}, top_k={top_k}, top_p={top_p}, seed={seed}, choice={choice}, \
@@ -195,10 +169,7 @@ pub(crate) fn mask_rows<'a>(mask: &'a Array<'_>, vocab_size: usize) -> Result<Ve
     match rows.iter().find(|row| row.len() != want) {
         None => Ok(rows),
         Some(row) => {
-            let what = format!(
-                "mask: {} words a row, but {want} hold the bits of {vocab_size} logits",
-                row.len()
-            );
+            let what = format!("mask: {} words a row, but {want} hold the bits of {vocab_size} logits", row.len());
             Err(CoreError::Shape { what }.into())
         }
     }
@@ -219,12 +190,7 @@ impl<'py> StepArguments<'py> {
         mask: Option<&Bound<'py, PyAny>>,
     ) -> Result<Self> {
         let mask = mask.map(Array::mask).transpose()?;
-        Ok(Self {
-            logits: Array::logits(logits)?,
-            mask,
-            candidates: None,
-            slots: integers(slots)?,
-        })
+        Ok(Self { logits: Array::logits(logits)?, mask, candidates: None, slots: integers(slots)? })
     }
 
     pub(crate) fn candidates(
@@ -234,12 +200,7 @@ impl<'py> StepArguments<'py> {
         slots: &Bound<'py, PyAny>,
     ) -> Result<Self> {
         let candidates = Some((Array::ids(ids)?, Array::logsumexp(logsumexp)?));
-        Ok(Self {
-            logits: Array::logits(logits)?,
-            mask: None,
-            candidates,
-            slots: integers(slots)?,
-        })
+        Ok(Self { logits: Array::logits(logits)?, mask: None, candidates, slots: integers(slots)? })
     }
 
     pub(crate) fn n_logits(&self) -> usize {
@@ -257,17 +218,11 @@ impl<'py> StepArguments<'py> {
             return Err(CoreError::Shape { what }.into());
         }
         let candidates = ids.int_rows().into_iter().zip(rows).zip(logsumexp);
-        Ok(candidates
-            .map(|((ids, logits), &logsumexp)| Logits::Candidates { ids, logits, logsumexp })
-            .collect())
+        Ok(candidates.map(|((ids, logits), &logsumexp)| Logits::Candidates { ids, logits, logsumexp }).collect())
     }
 
     pub(crate) fn masks(&self) -> Result<Option<Vec<&[u32]>>> {
-        let width = if self.logits.rows() == 0 {
-            0
-        } else {
-            self.logits.len() / self.logits.rows()
-        };
+        let width = if self.logits.rows() == 0 { 0 } else { self.logits.len() / self.logits.rows() };
         self.mask.as_ref().map(|mask| mask_rows(mask, width)).transpose()
     }
 }
@@ -281,9 +236,7 @@ impl Sampler {
     fn run(&mut self, py: Python<'_>, arguments: &StepArguments<'_>) -> Result<SampleOutput> {
         let (rows, masks) = (arguments.rows()?, arguments.masks()?);
         let (core, slots) = (&mut self.core, &arguments.slots);
-        let columns = detach_if_worth(py, arguments.n_logits(), move || {
-            core.step(&rows, slots, masks.as_deref())
-        })?;
+        let columns = detach_if_worth(py, arguments.n_logits(), move || core.step(&rows, slots, masks.as_deref()))?;
         Ok(SampleOutput::new(py, columns)?)
     }
 }
@@ -295,9 +248,7 @@ impl Sampler {
     fn new(vocab_size: &Bound<'_, PyAny>, order: &str, vocab: Option<&Bound<'_, Vocab>>) -> Result<Self> {
         let vocab_size = field::<usize>("vocab_size", vocab_size, "a whole number of at least 1")?;
         let vocab = vocab.map(|vocab| vocab.get().core.clone());
-        Ok(Self {
-            core: Core::new(vocab_size, Order::from_name(order)?, vocab)?,
-        })
+        Ok(Self { core: Core::new(vocab_size, Order::from_name(order)?, vocab)? })
     }
 
     #[pyo3(signature = (params, prompt_ids=None))]

@@ -21,13 +21,7 @@ impl Event {
     #[new]
     #[pyo3(signature = (data, *, r#type="message", id=""))]
     fn new(data: String, r#type: &str, id: &str) -> Self {
-        Self {
-            core: CoreEvent {
-                event_type: r#type.to_owned(),
-                data,
-                id: id.to_owned(),
-            },
-        }
+        Self { core: CoreEvent { event_type: r#type.to_owned(), data, id: id.to_owned() } }
     }
 
     #[getter]
@@ -48,12 +42,7 @@ impl Event {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let repr = |text: &str| text.into_pyobject(py)?.repr().map(|repr| repr.to_string());
         let CoreEvent { event_type, data, id } = &self.core;
-        Ok(format!(
-            "Event({}, type={}, id={})",
-            repr(data)?,
-            repr(event_type)?,
-            repr(id)?
-        ))
+        Ok(format!("Event({}, type={}, id={})", repr(data)?, repr(event_type)?, repr(id)?))
     }
 }
 
@@ -70,9 +59,7 @@ impl SseParser {
         text_signature = "(*, max_line=1048576, max_event=8388608)"
     )]
     fn new(max_line: usize, max_event: usize) -> Self {
-        Self {
-            core: Parser::new(max_line, max_event),
-        }
+        Self { core: Parser::new(max_line, max_event) }
     }
 
     #[pyo3(signature = (chunk, /))]
@@ -118,17 +105,10 @@ impl Framer {
             "completion" => Kind::Completion,
             _ => {
                 let (value, expected) = (format!("{kind:?}"), "\"chat\" or \"completion\"".into());
-                return Err(CoreError::Parameter {
-                    field: "kind",
-                    value,
-                    expected,
-                }
-                .into());
+                return Err(CoreError::Parameter { field: "kind", value, expected }.into());
             }
         };
-        Ok(Self {
-            core: CoreFramer::new(kind, id, model, created, index, include_usage),
-        })
+        Ok(Self { core: CoreFramer::new(kind, id, model, created, index, include_usage) })
     }
 
     fn start<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -144,12 +124,7 @@ impl Framer {
     fn finish<'py>(&self, py: Python<'py>, reason: &str) -> Result<Bound<'py, PyBytes>> {
         if !matches!(reason, "stop" | "length") {
             let (value, expected) = (format!("{reason:?}"), "\"stop\" or \"length\"".into());
-            return Err(CoreError::Parameter {
-                field: "reason",
-                value,
-                expected,
-            }
-            .into());
+            return Err(CoreError::Parameter { field: "reason", value, expected }.into());
         }
         Ok(written(py, |out| self.core.finish(reason, out)))
     }

@@ -9,11 +9,7 @@ use pyo3::types::PyString;
 use crate::error::Result;
 
 pub(crate) fn stop_text(include_stop: bool) -> StopText {
-    if include_stop {
-        StopText::Include
-    } else {
-        StopText::Exclude
-    }
+    if include_stop { StopText::Include } else { StopText::Exclude }
 }
 
 #[pyclass(module = "logitwire")]
@@ -38,11 +34,7 @@ impl StopMatcher {
     fn new(stops: Vec<Bound<'_, PyString>>, include_stop: bool) -> Result<Self> {
         let bytes: Vec<String> = stops.iter().map(|stop| stop.extract()).collect::<PyResult<_>>()?;
         let core = Core::new(Arc::new(StopSet::new(&bytes)?), stop_text(include_stop));
-        Ok(Self {
-            core,
-            stops: stops.into_iter().map(Bound::unbind).collect(),
-            text: Vec::new(),
-        })
+        Ok(Self { core, stops: stops.into_iter().map(Bound::unbind).collect(), text: Vec::new() })
     }
 
     #[pyo3(signature = (text, /))]

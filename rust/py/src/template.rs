@@ -15,19 +15,11 @@ pub(crate) struct ChatTemplate {
 
 /// A Python value as JSON, by Python's own `json`, which knows what its types mean and bounds their depth.
 fn json(name: &str, value: &Bound<'_, PyAny>) -> Result<Value> {
-    let failed = |what: String| {
-        Error::Core(CoreError::Template {
-            line: None,
-            what: format!("{name}: {what}"),
-        })
-    };
+    let failed = |what: String| Error::Core(CoreError::Template { line: None, what: format!("{name}: {what}") });
     let options = PyDict::new(value.py());
     options.set_item("ensure_ascii", true)?;
     options.set_item("allow_nan", false)?;
-    let text = value
-        .py()
-        .import("json")?
-        .call_method("dumps", (value,), Some(&options));
+    let text = value.py().import("json")?.call_method("dumps", (value,), Some(&options));
     let text: String = text.map_err(|error| failed(error.to_string()))?.extract()?;
     serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
 }
@@ -37,9 +29,7 @@ impl ChatTemplate {
     #[new]
     #[pyo3(signature = (source, /, *, bos_token="", eos_token=""))]
     fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self> {
-        Ok(Self {
-            core: Core::new(source, bos_token, eos_token)?,
-        })
+        Ok(Self { core: Core::new(source, bos_token, eos_token)? })
     }
 
     #[pyo3(signature = (messages, *, add_generation_prompt=true, tools=None, variables=None))]
@@ -61,10 +51,7 @@ impl ChatTemplate {
                 return Err(CoreError::Template { line: None, what }.into());
             }
         };
-        let render = || {
-            self.core
-                .render(&messages, add_generation_prompt, tools.as_ref(), &variables)
-        };
+        let render = || self.core.render(&messages, add_generation_prompt, tools.as_ref(), &variables);
         Ok(py.detach(render)?)
     }
 }

@@ -27,9 +27,7 @@ impl Tokenizer {
     fn from_file(_class: &Bound<'_, PyType>, py: Python<'_>, path: PathBuf) -> Result<Self> {
         py.detach(|| {
             let json = std::fs::read(path).map_err(PyErr::from)?;
-            Ok(Self {
-                core: Core::from_json(&json, None)?,
-            })
+            Ok(Self { core: Core::from_json(&json, None)? })
         })
     }
 
@@ -45,29 +43,19 @@ impl Tokenizer {
             Ok(bytes) => bytes.as_bytes().to_vec(),
             Err(_) => json.extract::<String>()?.into_bytes(),
         };
-        py.detach(|| {
-            Ok(Self {
-                core: Core::from_json(&json, eos_tokens.as_deref())?,
-            })
-        })
+        py.detach(|| Ok(Self { core: Core::from_json(&json, eos_tokens.as_deref())? }))
     }
 
     #[classmethod]
     #[pyo3(signature = (gguf, /))]
     fn from_gguf(_class: &Bound<'_, PyType>, py: Python<'_>, gguf: &Bound<'_, Gguf>) -> Result<Self> {
         let gguf = gguf.get();
-        py.detach(|| {
-            Ok(Self {
-                core: Core::from_gguf(gguf.core())?,
-            })
-        })
+        py.detach(|| Ok(Self { core: Core::from_gguf(gguf.core())? }))
     }
 
     #[getter]
     fn vocab(&self) -> Vocab {
-        Vocab {
-            core: self.core.vocab().clone(),
-        }
+        Vocab { core: self.core.vocab().clone() }
     }
 
     fn __len__(&self) -> usize {
@@ -77,22 +65,13 @@ impl Tokenizer {
     #[pyo3(signature = (text, /, *, add_special_tokens=true, allow_special=false))]
     fn encode(&self, py: Python<'_>, text: &str, add_special_tokens: bool, allow_special: bool) -> Result<Vec<u32>> {
         let encode = || self.core.encode(text, add_special_tokens, allow_special);
-        Ok(if text.len() < DETACH_BYTES {
-            encode()
-        } else {
-            py.detach(encode)
-        }?)
+        Ok(if text.len() < DETACH_BYTES { encode() } else { py.detach(encode) }?)
     }
 
     #[pyo3(signature = (token_ids, /, *, skip_special_tokens=true))]
     fn decode<'py>(&self, token_ids: &Bound<'py, PyAny>, skip_special_tokens: bool) -> Result<Bound<'py, PyString>> {
-        let ids = integers(token_ids)?
-            .into_iter()
-            .map(|id| u32::try_from(id).unwrap_or(u32::MAX));
-        Ok(PyString::from_bytes(
-            token_ids.py(),
-            &self.core.decode(ids, skip_special_tokens),
-        )?)
+        let ids = integers(token_ids)?.into_iter().map(|id| u32::try_from(id).unwrap_or(u32::MAX));
+        Ok(PyString::from_bytes(token_ids.py(), &self.core.decode(ids, skip_special_tokens))?)
     }
 
     #[pyo3(signature = (*, skip_special_tokens=true))]

@@ -28,13 +28,9 @@ impl Vocab {
     ) -> Result<Self> {
         let ids = |ids: Option<&Bound<'_, PyAny>>| ids.map_or(Ok(Vec::new()), |ids| token_ids(ids, tokens.len()));
         let (special_ids, eos_ids) = (ids(special_ids)?, ids(eos_ids)?);
-        let tokens: Vec<Option<&[u8]>> = tokens
-            .iter()
-            .map(|token| token.as_ref().map(|token| token.as_bytes()))
-            .collect();
-        Ok(Self {
-            core: Arc::new(Core::from_bytes(&tokens, &special_ids, &eos_ids)?),
-        })
+        let tokens: Vec<Option<&[u8]>> =
+            tokens.iter().map(|token| token.as_ref().map(|token| token.as_bytes())).collect();
+        Ok(Self { core: Arc::new(Core::from_bytes(&tokens, &special_ids, &eos_ids)?) })
     }
 
     fn __len__(&self) -> usize {
@@ -47,11 +43,7 @@ impl Vocab {
             Some(bytes) => Ok(PyBytes::new(token_id.py(), bytes)),
             None => {
                 let vocab_size = self.core.len();
-                Err(CoreError::TokenId {
-                    token_id: token_id.extract().unwrap_or(i64::MAX),
-                    vocab_size,
-                }
-                .into())
+                Err(CoreError::TokenId { token_id: token_id.extract().unwrap_or(i64::MAX), vocab_size }.into())
             }
         }
     }

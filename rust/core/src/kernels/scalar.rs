@@ -59,11 +59,7 @@ impl LaneSum {
     /// Nothing summed; `chunks` is emptied and used again.
     pub fn new(mut chunks: Vec<(usize, f64)>) -> Self {
         chunks.clear();
-        Self {
-            lanes: [0.0; LANES],
-            chunk: 0,
-            chunks,
-        }
+        Self { lanes: [0.0; LANES], chunk: 0, chunks }
     }
 
     /// Add a token's weight; ids must not descend.
@@ -130,9 +126,7 @@ mod tests {
 
     #[test]
     fn leaving_zeros_out_changes_no_bit() {
-        let weights: Vec<f32> = (0..5000)
-            .map(|i| if i % 3 == 0 { 0.1 + i as f32 * 1e-3 } else { 0.0 })
-            .collect();
+        let weights: Vec<f32> = (0..5000).map(|i| if i % 3 == 0 { 0.1 + i as f32 * 1e-3 } else { 0.0 }).collect();
         let mut all = LaneSum::new(Vec::new());
         let mut some = LaneSum::new(Vec::new());
         for (id, &weight) in weights.iter().enumerate() {

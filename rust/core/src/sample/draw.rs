@@ -22,10 +22,7 @@ impl Staged {
             Logits::Candidates { ids, logits, .. } => {
                 let mut given = Vec::with_capacity(logits.len());
                 logits.widen(&mut given);
-                let pairs = ids
-                    .iter()
-                    .zip(given)
-                    .filter_map(|(&id, x)| u32::try_from(id).ok().map(|id| (id, x)));
+                let pairs = ids.iter().zip(given).filter_map(|(&id, x)| u32::try_from(id).ok().map(|id| (id, x)));
                 let mut pairs: Vec<(u32, f32)> = pairs.collect();
                 pairs.sort_unstable_by_key(|pair| pair.0);
                 self.x.extend(pairs.iter().map(|pair| pair.1));
@@ -69,10 +66,7 @@ pub(super) struct Cut {
 
 impl Cut {
     /// Everything above -inf.
-    pub(super) const NONE: Self = Self {
-        x: f32::MIN,
-        position: usize::MAX,
-    };
+    pub(super) const NONE: Self = Self { x: f32::MIN, position: usize::MAX };
 
     #[inline]
     pub(super) fn keeps(self, x: f32, position: usize) -> bool {
@@ -90,26 +84,14 @@ fn key(x: f32, position: usize) -> u64 {
 
 fn cut_of(key: u64) -> Cut {
     let ordered = (key >> 32) as u32;
-    let bits = if ordered >> 31 == 1 {
-        ordered & !(1 << 31)
-    } else {
-        !ordered
-    };
-    Cut {
-        x: f32::from_bits(bits),
-        position: !(key as u32) as usize,
-    }
+    let bits = if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered };
+    Cut { x: f32::from_bits(bits), position: !(key as u32) as usize }
 }
 
 /// The `n` first positions in the order, first to last.
 pub(super) fn top(x: &[f32], n: usize, keys: &mut Vec<u64>, out: &mut Vec<usize>) {
     keys.clear();
-    keys.extend(
-        x.iter()
-            .enumerate()
-            .filter(|(_, x)| **x > f32::NEG_INFINITY)
-            .map(|(i, x)| key(*x, i)),
-    );
+    keys.extend(x.iter().enumerate().filter(|(_, x)| **x > f32::NEG_INFINITY).map(|(i, x)| key(*x, i)));
     let n = n.min(keys.len());
     if n == 0 {
         return;
@@ -123,12 +105,7 @@ pub(super) fn top(x: &[f32], n: usize, keys: &mut Vec<u64>, out: &mut Vec<usize>
 /// Where top_k cuts: the k largest, ties by lowest id.
 pub(super) fn top_k(x: &[f32], k: usize, keys: &mut Vec<u64>) -> Cut {
     keys.clear();
-    keys.extend(
-        x.iter()
-            .enumerate()
-            .filter(|(_, x)| **x > f32::NEG_INFINITY)
-            .map(|(i, x)| key(*x, i)),
-    );
+    keys.extend(x.iter().enumerate().filter(|(_, x)| **x > f32::NEG_INFINITY).map(|(i, x)| key(*x, i)));
     if k == 0 || k >= keys.len() {
         return Cut::NONE;
     }
@@ -145,10 +122,7 @@ pub(super) struct Weights {
 
 impl Weights {
     pub(super) fn new(max: f32, temperature: f64) -> Self {
-        Self {
-            max,
-            c: scale(temperature),
-        }
+        Self { max, c: scale(temperature) }
     }
 
     #[inline]
@@ -182,11 +156,7 @@ const NUCLEUS_ONE: f64 = (1_u64 << 40) as f64;
 pub(super) fn top_p(row: &Staged, cut: Cut, weights: Weights, top_p: f64, total: f64, keys: &mut Vec<u64>) -> Cut {
     let need = (top_p * total * NUCLEUS_ONE).ceil() as u64;
     keys.clear();
-    let kept = row
-        .x
-        .iter()
-        .enumerate()
-        .filter(|(position, x)| cut.keeps(**x, *position));
+    let kept = row.x.iter().enumerate().filter(|(position, x)| cut.keeps(**x, *position));
     keys.extend(kept.map(|(position, x)| key(*x, position)));
     // The head of the order is sorted piece by piece: a nucleus is mostly a handful of tokens.
     let (mut mass, mut sorted, mut piece) = (0_u64, 0, 256);
@@ -213,9 +183,7 @@ pub(super) fn top_p(row: &Staged, cut: Cut, weights: Weights, top_p: f64, total:
 pub(super) fn pick(row: &Staged, cut: Cut, weights: Weights, u: f64, total: f64, chunks: &[(usize, f64)]) -> usize {
     let kept = |begin: usize, end: usize| {
         let positions = row.x.iter().enumerate().take(end).skip(begin);
-        positions
-            .filter(|(position, x)| cut.keeps(**x, *position))
-            .map(|(position, &x)| (position, weights.of(x)))
+        positions.filter(|(position, x)| cut.keeps(**x, *position)).map(|(position, &x)| (position, weights.of(x)))
     };
     let mut rest = u * total;
     for &(chunk, sum) in chunks {
@@ -237,7 +205,5 @@ pub(super) fn pick(row: &Staged, cut: Cut, weights: Weights, u: f64, total: f64,
         }
     }
     // Rounding may leave a little of u over: it belongs to the last token that has any weight.
-    kept(0, row.x.len())
-        .rfind(|(_, weight)| *weight > 0.0)
-        .map_or(0, |(position, _)| position)
+    kept(0, row.x.len()).rfind(|(_, weight)| *weight > 0.0).map_or(0, |(position, _)| position)
 }

@@ -16,11 +16,7 @@ impl Order {
     pub fn from_name(name: &str) -> Result<Self> {
         match name {
             "default" => Ok(Self::Default),
-            _ => Err(Error::Parameter {
-                field: "order",
-                value: format!("{name:?}"),
-                expected: "\"default\"".into(),
-            }),
+            _ => Err(Error::Parameter { field: "order", value: format!("{name:?}"), expected: "\"default\"".into() }),
         }
     }
 }
@@ -45,41 +41,24 @@ pub struct SamplingParams {
 impl SamplingParams {
     /// Temperature 0: the largest logit, the lowest id among equals.
     pub fn greedy() -> Self {
-        Self {
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            seed: 0,
-            choice: 0,
-            logprobs: None,
-        }
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0, choice: 0, logprobs: None }
     }
 
     /// The same, or an error naming the field that is out of range.
     pub fn checked(self) -> Result<Self> {
         let error = |field, value: String, expected: &str| {
-            Err(Error::Parameter {
-                field,
-                value,
-                expected: expected.to_owned(),
-            })
+            Err(Error::Parameter { field, value, expected: expected.to_owned() })
         };
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return error(
-                "temperature",
-                self.temperature.to_string(),
-                "a finite number >= 0 (0 is greedy)",
-            );
+            return error("temperature", self.temperature.to_string(), "a finite number >= 0 (0 is greedy)");
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return error("top_p", self.top_p.to_string(), "0 < top_p <= 1 (1 keeps all)");
         }
         match self.logprobs {
-            Some(n) if n as usize > Limits::DEFAULT.top_logprobs => error(
-                "logprobs",
-                n.to_string(),
-                &format!("0 <= logprobs <= {}", Limits::DEFAULT.top_logprobs),
-            ),
+            Some(n) if n as usize > Limits::DEFAULT.top_logprobs => {
+                error("logprobs", n.to_string(), &format!("0 <= logprobs <= {}", Limits::DEFAULT.top_logprobs))
+            }
             _ => Ok(self),
         }
     }

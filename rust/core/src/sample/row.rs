@@ -98,34 +98,18 @@ pub fn sample(
     staged.disallow(allowed);
     let (status, position) = draw(&staged, params, step, scratch);
     let token = position.map(|position| staged.id(position));
-    let mut draw = Draw {
-        token,
-        status,
-        logprob: f32::NAN,
-        rank: 0,
-    };
+    let mut draw = Draw { token, status, logprob: f32::NAN, rank: 0 };
     if let (Some(n), Some(position)) = (params.logprobs, position) {
         let mut raw = std::mem::take(&mut scratch.raw);
-        raw.iter_mut()
-            .filter(|x| x.is_nan())
-            .for_each(|x| *x = f32::NEG_INFINITY);
+        raw.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = f32::NEG_INFINITY);
         let normaliser = match logits {
             Logits::Dense(_) => Normaliser::of_row(&raw, scratch),
-            Logits::Candidates { logsumexp, .. } => Normaliser {
-                max: 0.0,
-                log_z: f64::from(logsumexp),
-                n_infinite: 0,
-            },
+            Logits::Candidates { logsumexp, .. } => Normaliser { max: 0.0, log_z: f64::from(logsumexp), n_infinite: 0 },
         };
         (draw.logprob, draw.rank) = normaliser.report(&raw, position);
         scratch.positions.clear();
         top(&raw, n as usize, &mut scratch.keys, &mut scratch.positions);
-        top_logprobs.extend(
-            scratch
-                .positions
-                .iter()
-                .map(|&i| (staged.id(i), normaliser.logprob(raw[i]))),
-        );
+        top_logprobs.extend(scratch.positions.iter().map(|&i| (staged.id(i), normaliser.logprob(raw[i]))));
         scratch.raw = raw;
     }
     scratch.staged = staged;
@@ -138,9 +122,7 @@ pub fn check_candidates(ids: &[i32]) -> Result<()> {
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
-        Some(pair) => Err(Error::Shape {
-            what: format!("ids: candidate {} stands twice in a row", pair[0]),
-        }),
+        Some(pair) => Err(Error::Shape { what: format!("ids: candidate {} stands twice in a row", pair[0]) }),
     }
 }
 
@@ -158,11 +140,7 @@ pub fn apply(mut row: RowMut<'_>, allowed: Allowed<'_>, params: &SamplingParams,
         };
         let temperature = if greedy { 1.0 } else { params.temperature as f32 };
         for (position, x) in staged.x.iter_mut().enumerate() {
-            *x = if cut.keeps(*x, position) {
-                *x / temperature
-            } else {
-                f32::NEG_INFINITY
-            };
+            *x = if cut.keeps(*x, position) { *x / temperature } else { f32::NEG_INFINITY };
         }
     }
     row.store(&staged.x);
@@ -202,18 +180,8 @@ fn draw(row: &Staged, params: &SamplingParams, step: u64, scratch: &mut Scratch)
     let position = match status {
         Status::Nan | Status::Empty | Status::Fault => None,
         Status::Inf => {
-            let infinite = || {
-                row.x
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, x)| **x == f32::INFINITY)
-                    .map(|(i, _)| i)
-            };
-            let n = if params.temperature == 0.0 {
-                0
-            } else {
-                (uniform() * infinite().count() as f64) as usize
-            };
+            let infinite = || row.x.iter().enumerate().filter(|(_, x)| **x == f32::INFINITY).map(|(i, _)| i);
+            let n = if params.temperature == 0.0 { 0 } else { (uniform() * infinite().count() as f64) as usize };
             infinite().nth(n)
         }
         Status::Ok if params.temperature == 0.0 => {
@@ -244,19 +212,11 @@ impl Normaliser {
     fn of_row(raw: &[f32], scratch: &mut Scratch) -> Self {
         let max = maximum(raw);
         if max == f32::INFINITY {
-            return Self {
-                max,
-                log_z: 0.0,
-                n_infinite: raw.iter().filter(|x| **x == f32::INFINITY).count(),
-            };
+            return Self { max, log_z: 0.0, n_infinite: raw.iter().filter(|x| **x == f32::INFINITY).count() };
         }
         let (z, chunks) = Weights::new(max, 1.0).sum_dense(raw, std::mem::take(&mut scratch.chunks));
         scratch.chunks = chunks;
-        Self {
-            max,
-            log_z: z.ln(),
-            n_infinite: 0,
-        }
+        Self { max, log_z: z.ln(), n_infinite: 0 }
     }
 
     fn logprob(&self, x: f32) -> f32 {
@@ -269,9 +229,6 @@ impl Normaliser {
 
     fn report(&self, raw: &[f32], position: usize) -> (f32, u32) {
         let x = raw[position];
-        (
-            self.logprob(x),
-            1 + raw.iter().filter(|other| **other > x).count() as u32,
-        )
+        (self.logprob(x), 1 + raw.iter().filter(|other| **other > x).count() as u32)
     }
 }

@@ -31,10 +31,7 @@ pub struct SampleColumns {
 
 impl SampleColumns {
     pub(crate) fn new(n_rows: usize, n_top: usize) -> Self {
-        let mut columns = Self {
-            n_top,
-            ..Self::default()
-        };
+        let mut columns = Self { n_top, ..Self::default() };
         columns.tokens.reserve(n_rows);
         columns.status.reserve(n_rows);
         columns.logprobs.reserve(n_rows);
@@ -71,10 +68,7 @@ pub(crate) fn check_rows(
     for row in rows {
         match (*row, vocab_size) {
             (Logits::Dense(row), Some(vocab_size)) if row.len() != vocab_size => {
-                return shape(format!(
-                    "logits: rows of {} for a vocabulary of {vocab_size}",
-                    row.len()
-                ));
+                return shape(format!("logits: rows of {} for a vocabulary of {vocab_size}", row.len()));
             }
             (Logits::Dense(_), _) => {}
             (Logits::Candidates { ids, logits, .. }, _) => {
@@ -85,10 +79,7 @@ pub(crate) fn check_rows(
                 let vocab_size = vocab_size.unwrap_or(usize::MAX);
                 let is_token = |id: i32| usize::try_from(id).is_ok_and(|id| id < vocab_size);
                 if let Some(&id) = ids.iter().find(|&&id| id != PADDING && !is_token(id)) {
-                    return Err(Error::TokenId {
-                        token_id: id.into(),
-                        vocab_size,
-                    });
+                    return Err(Error::TokenId { token_id: id.into(), vocab_size });
                 }
             }
         }
@@ -119,12 +110,7 @@ impl Sampler {
     pub fn new(vocab_size: usize, order: Order, vocab: Option<Arc<Vocab>>) -> Result<Self> {
         let Order::Default = order;
         check_vocab_size(vocab_size, vocab.as_deref())?;
-        Ok(Self {
-            vocab_size,
-            vocab,
-            requests: Slots::default(),
-            scratch: Scratch::default(),
-        })
+        Ok(Self { vocab_size, vocab, requests: Slots::default(), scratch: Scratch::default() })
     }
 
     /// Start a request.
@@ -138,10 +124,7 @@ impl Sampler {
                 }
             }
         }
-        Ok(self.requests.add(Request {
-            params: params.checked()?,
-            step: 0,
-        }))
+        Ok(self.requests.add(Request { params: params.checked()?, step: 0 }))
     }
 
     /// End a request.
@@ -153,12 +136,7 @@ impl Sampler {
     pub fn step(&mut self, rows: &[Logits<'_>], slots: &[i64], masks: Option<&[&[u32]]>) -> Result<SampleColumns> {
         check_rows(rows, slots.len(), masks, Some(self.vocab_size))?;
         self.requests.check(slots)?;
-        let n_top = n_top(
-            slots
-                .iter()
-                .filter_map(|&slot| self.requests.get(slot).ok())
-                .map(|request| request.params),
-        );
+        let n_top = n_top(slots.iter().filter_map(|&slot| self.requests.get(slot).ok()).map(|request| request.params));
         let mut columns = SampleColumns::new(rows.len(), n_top);
         let mut top = Vec::new();
         for (i, (&row, &slot)) in rows.iter().zip(slots).enumerate() {
@@ -180,10 +158,7 @@ impl Sampler {
         let views: Vec<Logits<'_>> = rows.iter().map(|row| Logits::Dense(row.as_row())).collect();
         check_rows(&views, slots.len(), None, Some(self.vocab_size))?;
         self.requests.check(slots)?;
-        let allowed = Allowed {
-            present: self.vocab.as_ref().map(|vocab| vocab.present()),
-            mask: None,
-        };
+        let allowed = Allowed { present: self.vocab.as_ref().map(|vocab| vocab.present()), mask: None };
         rows.into_iter()
             .zip(slots)
             .map(|(row, &slot)| Ok(apply(row, allowed, &self.requests.get(slot)?.params, &mut self.scratch)))
@@ -201,25 +176,14 @@ pub(crate) fn check_vocab_size(vocab_size: usize, vocab: Option<&Vocab>) -> Resu
     use crate::limits::Limits;
     let maximum = Limits::DEFAULT.vocab_size;
     if vocab_size == 0 {
-        return Err(Error::Parameter {
-            field: "vocab_size",
-            value: "0".into(),
-            expected: "at least 1".into(),
-        });
+        return Err(Error::Parameter { field: "vocab_size", value: "0".into(), expected: "at least 1".into() });
     }
     if vocab_size > maximum {
-        return Err(Error::Limit {
-            limit: "vocab_size",
-            got: vocab_size as u64,
-            maximum: maximum as u64,
-        });
+        return Err(Error::Limit { limit: "vocab_size", got: vocab_size as u64, maximum: maximum as u64 });
     }
     match vocab {
         Some(vocab) if vocab.len() > vocab_size => Err(Error::Vocab {
-            what: format!(
-                "it has {} ids, more than the {vocab_size} columns of the logits",
-                vocab.len()
-            ),
+            what: format!("it has {} ids, more than the {vocab_size} columns of the logits", vocab.len()),
         }),
         _ => Ok(()),
     }

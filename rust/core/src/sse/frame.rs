@@ -60,16 +60,8 @@ fn refuse(field: &'static str, value: &str, forbidden: &'static [char]) -> Resul
     if !value.contains(forbidden) {
         return Ok(());
     }
-    let expected = if forbidden.contains(&'\0') {
-        "no CR, LF or NUL"
-    } else {
-        "no CR or LF"
-    };
-    Err(Error::Parameter {
-        field,
-        value: format!("{value:?}"),
-        expected: expected.into(),
-    })
+    let expected = if forbidden.contains(&'\0') { "no CR, LF or NUL" } else { "no CR or LF" };
+    Err(Error::Parameter { field, value: format!("{value:?}"), expected: expected.into() })
 }
 
 fn line(field: &[u8], value: &[u8], out: &mut Vec<u8>) {
@@ -116,14 +108,7 @@ pub fn escape_json(text: &str, out: &mut Vec<u8>) {
 
 fn control_escape(byte: u8) -> [u8; 6] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    [
-        b'\\',
-        b'u',
-        b'0',
-        b'0',
-        HEX[usize::from(byte >> 4)],
-        HEX[usize::from(byte & 15)],
-    ]
+    [b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
 /// The number of leading bytes that need no look. Whole blocks first: their loop has no branch, so it becomes vector code.
@@ -184,10 +169,7 @@ impl Framer {
             Kind::Chat => "chat.completion.chunk",
             Kind::Completion => "text_completion",
         };
-        push(
-            format_args!(",\"object\":\"{object}\",\"created\":{created},\"model\":"),
-            &mut head,
-        );
+        push(format_args!(",\"object\":\"{object}\",\"created\":{created},\"model\":"), &mut head);
         string(model, &mut head);
         head.extend_from_slice(b",\"choices\":[");
 
@@ -201,21 +183,9 @@ impl Framer {
         if kind == Kind::Chat {
             text_head.extend_from_slice(b"\"content\":\"");
         }
-        let tail: &[u8] = if include_usage {
-            b"],\"usage\":null}\n\n"
-        } else {
-            b"]}\n\n"
-        };
+        let tail: &[u8] = if include_usage { b"],\"usage\":null}\n\n" } else { b"]}\n\n" };
         let text_tail = [text_end(kind), b"null,\"finish_reason\":null}", tail].concat();
-        Framer {
-            kind,
-            include_usage,
-            head,
-            choice,
-            text_head,
-            text_tail,
-            tail,
-        }
+        Framer { kind, include_usage, head, choice, text_head, text_tail, tail }
     }
 
     /// The first frame of a chat, with the role; nothing for a completion.
@@ -311,9 +281,7 @@ fn chat_logprobs(tokens: &[TokenLogprob<'_>], out: &mut Vec<u8>) {
 
 fn completion_logprobs(tokens: &[TokenLogprob<'_>], out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"tokens\":");
-    list(tokens, out, |token, out| {
-        string(&String::from_utf8_lossy(token.token), out)
-    });
+    list(tokens, out, |token, out| string(&String::from_utf8_lossy(token.token), out));
     out.extend_from_slice(b",\"token_logprobs\":");
     list(tokens, out, |token, out| number(token.logprob, out));
     out.extend_from_slice(b",\"top_logprobs\":");
@@ -365,10 +333,7 @@ fn string(text: &str, out: &mut Vec<u8>) {
 }
 
 fn number(logprob: f32, out: &mut Vec<u8>) {
-    push(
-        format_args!("{:?}", if logprob.is_finite() { logprob } else { -9999.0 }),
-        out,
-    );
+    push(format_args!("{:?}", if logprob.is_finite() { logprob } else { -9999.0 }), out);
 }
 
 fn push(value: impl Display, out: &mut Vec<u8>) {
@@ -403,23 +368,13 @@ mod tests {
         write(&mut out);
         let text = std::str::from_utf8(&out).unwrap();
         assert!(!text.contains(['\r', '\u{85}', '\u{2028}', '\u{2029}']));
-        let chunks: Vec<Value> = events(&out)
-            .iter()
-            .map(|event| serde_json::from_str(&event.data).unwrap())
-            .collect();
+        let chunks: Vec<Value> = events(&out).iter().map(|event| serde_json::from_str(&event.data).unwrap()).collect();
         assert_eq!(text.matches('\n').count(), 2 * chunks.len());
         chunks
     }
 
     fn chat(include_usage: bool) -> Framer {
-        Framer::new(
-            Kind::Chat,
-            "chatcmpl-1",
-            "tiny \"model\"",
-            1_763_780_000,
-            2,
-            include_usage,
-        )
+        Framer::new(Kind::Chat, "chatcmpl-1", "tiny \"model\"", 1_763_780_000, 2, include_usage)
     }
 
     fn completion() -> Framer {
@@ -433,15 +388,9 @@ mod tests {
             frame(data, event, id, retry_ms, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(
-            write("one\ntwo", Some("greeting"), None, None),
-            "event: greeting\ndata: one\ndata: two\n\n"
-        );
+        assert_eq!(write("one\ntwo", Some("greeting"), None, None), "event: greeting\ndata: one\ndata: two\n\n");
         assert_eq!(write("", None, Some("7"), Some(0)), "id: 7\nretry: 0\ndata: \n\n");
-        assert_eq!(
-            write("a\r\nb\rc\n", None, None, None),
-            "data: a\ndata: b\ndata: c\ndata: \n\n"
-        );
+        assert_eq!(write("a\r\nb\rc\n", None, None, None), "data: a\ndata: b\ndata: c\ndata: \n\n");
         let mut out = Vec::new();
         comment("", &mut out).unwrap();
         comment("ping", &mut out).unwrap();
@@ -456,10 +405,7 @@ mod tests {
             assert!(matches!(event, Error::Parameter { field: "event", .. }), "{event:?}");
             let id = frame("x", None, Some(bad), None, &mut out).unwrap_err();
             assert!(matches!(id, Error::Parameter { field: "id", .. }), "{id:?}");
-            assert!(matches!(
-                comment(bad, &mut out).unwrap_err(),
-                Error::Parameter { field: "comment", .. }
-            ));
+            assert!(matches!(comment(bad, &mut out).unwrap_err(), Error::Parameter { field: "comment", .. }));
         }
         assert!(frame("x", None, Some("a\0"), None, &mut out).is_err());
         assert!(out.is_empty());
@@ -488,10 +434,7 @@ mod tests {
         };
         let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5});
         let expected = [
-            chunk(
-                choice(json!({"role": "assistant", "content": ""}), Value::Null),
-                Value::Null,
-            ),
+            chunk(choice(json!({"role": "assistant", "content": ""}), Value::Null), Value::Null),
             chunk(choice(json!({"content": "hi"}), Value::Null), Value::Null),
             chunk(choice(json!({}), json!("stop")), Value::Null),
             chunk(json!([]), usage),
@@ -517,12 +460,7 @@ mod tests {
 
     #[test]
     fn numbers_are_json() {
-        for (logprob, expected) in [
-            (-1e-30, "-1e-30"),
-            (0.0, "0.0"),
-            (-12.5, "-12.5"),
-            (f32::INFINITY, "-9999.0"),
-        ] {
+        for (logprob, expected) in [(-1e-30, "-1e-30"), (0.0, "0.0"), (-12.5, "-12.5"), (f32::INFINITY, "-9999.0")] {
             let mut out = Vec::new();
             number(logprob, &mut out);
             assert_eq!(out, expected.as_bytes());
@@ -533,18 +471,8 @@ mod tests {
     fn log_probabilities_carry_bytes() {
         let half = &"€".as_bytes()[..2];
         let tokens = [
-            TokenLogprob {
-                token: half,
-                logprob: -0.5,
-                top: vec![(half, -0.5), (b"\xff", -0.125)],
-                text_offset: 4,
-            },
-            TokenLogprob {
-                token: b"\xac",
-                logprob: f32::NEG_INFINITY,
-                top: vec![(b"a", f32::NAN)],
-                text_offset: 4,
-            },
+            TokenLogprob { token: half, logprob: -0.5, top: vec![(half, -0.5), (b"\xff", -0.125)], text_offset: 4 },
+            TokenLogprob { token: b"\xac", logprob: f32::NEG_INFINITY, top: vec![(b"a", f32::NAN)], text_offset: 4 },
         ];
         let all = chunks(|out| chat(false).text_with_logprobs("€".as_bytes(), &tokens, out));
         let logprobs = json!({"content": [
@@ -559,30 +487,18 @@ mod tests {
         let all = chunks(|out| completion().text_with_logprobs(b"", &tokens, out));
         let logprobs = json!({"tokens": ["\u{fffd}", "\u{fffd}"], "token_logprobs": [-0.5, -9999.0],
             "top_logprobs": [{"\u{fffd}": -0.5}, {"a": -9999.0}], "text_offset": [4, 4]});
-        assert_eq!(
-            all[0]["choices"][0],
-            json!({"index": 0, "text": "", "logprobs": logprobs, "finish_reason": null})
-        );
+        assert_eq!(all[0]["choices"][0], json!({"index": 0, "text": "", "logprobs": logprobs, "finish_reason": null}));
 
-        let alone = [TokenLogprob {
-            top: vec![],
-            ..tokens[0].clone()
-        }];
+        let alone = [TokenLogprob { top: vec![], ..tokens[0].clone() }];
         let all = chunks(|out| completion().text_with_logprobs(b"x", &alone, out));
         assert_eq!(all[0]["choices"][0]["logprobs"]["top_logprobs"], Value::Null);
         let all = chunks(|out| chat(false).text_with_logprobs(b"x", &alone, out));
-        assert_eq!(
-            all[0]["choices"][0]["logprobs"]["content"][0]["top_logprobs"],
-            json!([])
-        );
+        assert_eq!(all[0]["choices"][0]["logprobs"]["content"][0]["top_logprobs"], json!([]));
     }
 
     #[test]
     fn escapes_are_the_shortest_and_only_where_needed() {
-        assert_eq!(
-            escaped("\"\\/\n\r\t\u{8}\0\u{1f}\u{7f}"),
-            "\"\\\"\\\\/\\n\\r\\t\\u0008\\u0000\\u001f\u{7f}\""
-        );
+        assert_eq!(escaped("\"\\/\n\r\t\u{8}\0\u{1f}\u{7f}"), "\"\\\"\\\\/\\n\\r\\t\\u0008\\u0000\\u001f\u{7f}\"");
         assert_eq!(escaped("\u{85}\u{2028}\u{2029}"), "\"\\u0085\\u2028\\u2029\"");
         let plain = "é \u{84}\u{86}\u{2027}\u{202a}€—¡😀";
         assert_eq!(escaped(plain), format!("\"{plain}\""));

@@ -44,11 +44,7 @@ impl RawEvent<'_> {
             Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Cow::Owned(bytes) => into_text(bytes),
         };
-        Event {
-            event_type: self.event_type.into_owned(),
-            data,
-            id: self.id.to_owned(),
-        }
+        Event { event_type: self.event_type.into_owned(), data, id: self.id.to_owned() }
     }
 }
 
@@ -64,12 +60,8 @@ enum Field {
     Retry,
 }
 
-const FIELDS: [(&[u8], Field); 4] = [
-    (b"data", Field::Data),
-    (b"event", Field::Event),
-    (b"id", Field::Id),
-    (b"retry", Field::Retry),
-];
+const FIELDS: [(&[u8], Field); 4] =
+    [(b"data", Field::Data), (b"event", Field::Event), (b"id", Field::Id), (b"retry", Field::Retry)];
 const LONGEST_NAME: usize = 5;
 
 /// Where in its line the parser stands.
@@ -186,11 +178,7 @@ impl Parser {
             return Ok(chunk);
         };
         let missing = &BYTE_ORDER_MARK[seen..];
-        let same = chunk
-            .iter()
-            .zip(missing)
-            .take_while(|(byte, wanted)| byte == wanted)
-            .count();
+        let same = chunk.iter().zip(missing).take_while(|(byte, wanted)| byte == wanted).count();
         if same == missing.len() {
             self.mark = None;
             return Ok(&chunk[same..]);
@@ -285,11 +273,7 @@ impl Parser {
 
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.line_len += bytes;
-        if self.line_len > self.max_line {
-            Err(too_long("sse_line_bytes", self.max_line))
-        } else {
-            Ok(())
-        }
+        if self.line_len > self.max_line { Err(too_long("sse_line_bytes", self.max_line)) } else { Ok(()) }
     }
 
     /// A field's name is complete: `len` bytes of the line with its colon.
@@ -373,16 +357,8 @@ impl Parser {
             Some(bytes) => Cow::Borrowed(bytes),
             None => Cow::Owned(std::mem::take(&mut self.data)),
         };
-        let event_type = if event_type.is_empty() {
-            Cow::Borrowed(DEFAULT_TYPE)
-        } else {
-            Cow::Owned(event_type)
-        };
-        on_event(RawEvent {
-            event_type,
-            data,
-            id: &self.last_event_id,
-        });
+        let event_type = if event_type.is_empty() { Cow::Borrowed(DEFAULT_TYPE) } else { Cow::Owned(event_type) };
+        on_event(RawEvent { event_type, data, id: &self.last_event_id });
     }
 }
 
@@ -401,11 +377,7 @@ fn milliseconds(value: &[u8]) -> Option<u64> {
 
 /// The parser stops at the first byte too many, however many follow.
 fn too_long(limit: &'static str, maximum: usize) -> Error {
-    Error::Limit {
-        limit,
-        got: maximum as u64 + 1,
-        maximum: maximum as u64,
-    }
+    Error::Limit { limit, got: maximum as u64 + 1, maximum: maximum as u64 }
 }
 
 #[cfg(test)]
@@ -430,39 +402,21 @@ mod tests {
         for chunk in chunks {
             error = parser.feed(chunk, &mut events).err().or(error);
         }
-        Outcome {
-            events,
-            last_event_id: parser.last_event_id().to_owned(),
-            retry_ms: parser.retry_ms(),
-            error,
-        }
+        Outcome { events, last_event_id: parser.last_event_id().to_owned(), retry_ms: parser.retry_ms(), error }
     }
 
     fn event(event_type: &str, data: &str, id: &str) -> Event {
-        Event {
-            event_type: event_type.into(),
-            data: data.into(),
-            id: id.into(),
-        }
+        Event { event_type: event_type.into(), data: data.into(), id: id.into() }
     }
 
     /// The rules read one-shot, line by line, with nothing shared with the parser.
     fn oracle(input: &[u8]) -> Outcome {
         let text = String::from_utf8_lossy(input);
-        let text = text
-            .strip_prefix('\u{feff}')
-            .unwrap_or(&text)
-            .replace("\r\n", "\n")
-            .replace('\r', "\n");
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n").replace('\r', "\n");
         let mut lines: Vec<&str> = text.split('\n').collect();
         lines.pop();
         let (mut data, mut event_type, mut id) = (String::new(), String::new(), String::new());
-        let mut outcome = Outcome {
-            events: vec![],
-            last_event_id: String::new(),
-            retry_ms: None,
-            error: None,
-        };
+        let mut outcome = Outcome { events: vec![], last_event_id: String::new(), retry_ms: None, error: None };
         for line in lines {
             let (name, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
@@ -493,9 +447,7 @@ mod tests {
         at.push(text.len());
         at.sort_unstable();
         let mut start = 0;
-        at.into_iter()
-            .map(|end| &text[std::mem::replace(&mut start, end)..end])
-            .collect()
+        at.into_iter().map(|end| &text[std::mem::replace(&mut start, end)..end]).collect()
     }
 
     /// tests/vectors/sse.json: `input` has one character a byte.
@@ -504,27 +456,12 @@ mod tests {
         let cases: Vec<Value> = serde_json::from_str(text).unwrap();
         let string = |value: &Value| value.as_str().unwrap().to_owned();
         let case = |case: &Value| {
-            let input = string(&case["input"])
-                .chars()
-                .map(|byte| u8::try_from(byte).unwrap())
-                .collect();
-            let read = |e: &Value| Event {
-                event_type: string(&e["type"]),
-                data: string(&e["data"]),
-                id: string(&e["id"]),
-            };
+            let input = string(&case["input"]).chars().map(|byte| u8::try_from(byte).unwrap()).collect();
+            let read =
+                |e: &Value| Event { event_type: string(&e["type"]), data: string(&e["data"]), id: string(&e["id"]) };
             let events = case["events"].as_array().unwrap().iter().map(read).collect();
             let (last_event_id, retry_ms) = (string(&case["last_event_id"]), case["retry"].as_u64());
-            (
-                string(&case["name"]),
-                input,
-                Outcome {
-                    events,
-                    last_event_id,
-                    retry_ms,
-                    error: None,
-                },
-            )
+            (string(&case["name"]), input, Outcome { events, last_event_id, retry_ms, error: None })
         };
         cases.iter().map(case).collect()
     }
@@ -537,21 +474,13 @@ mod tests {
             assert_eq!(oracle(&input), expected, "{name}: oracle");
             assert_eq!(run(Parser::default(), [&input[..]]), expected, "{name}");
             for size in [1, 2, 3, 7, 64] {
-                assert_eq!(
-                    run(Parser::default(), input.chunks(size)),
-                    expected,
-                    "{name} in chunks of {size}"
-                );
+                assert_eq!(run(Parser::default(), input.chunks(size)), expected, "{name} in chunks of {size}");
             }
             let stride = 1 + input.len() / 512;
             for cut in (0..=input.len()).step_by(stride) {
                 let (a, b) = input.split_at(cut);
                 assert_eq!(run(Parser::default(), [a, b]), expected, "{name} cut at {cut}");
-                assert_eq!(
-                    run(Parser::default(), [a, &[], b]),
-                    expected,
-                    "{name} cut at {cut}, empty chunk"
-                );
+                assert_eq!(run(Parser::default(), [a, &[], b]), expected, "{name} cut at {cut}, empty chunk");
             }
         }
     }
@@ -572,9 +501,7 @@ mod tests {
     fn a_line_inside_the_chunk_is_not_copied() {
         let chunk = b"id: 1\ndata: {}\n\ndata: a\ndata: b\n\n";
         let mut seen = Vec::new();
-        Parser::default()
-            .feed_raw(chunk, |event| seen.push(matches!(event.data, Cow::Borrowed(_))))
-            .unwrap();
+        Parser::default().feed_raw(chunk, |event| seen.push(matches!(event.data, Cow::Borrowed(_)))).unwrap();
         assert_eq!(seen, [true, false]);
     }
 
@@ -582,11 +509,7 @@ mod tests {
     fn refused(max_line: usize, max_event: usize, input: &[u8], limit: &str, maximum: u64) {
         let whole = run(Parser::new(max_line, max_event), [input]);
         match &whole.error {
-            Some(Error::Limit {
-                limit: found,
-                got,
-                maximum: at,
-            }) => {
+            Some(Error::Limit { limit: found, got, maximum: at }) => {
                 assert_eq!((*found, *got, *at), (limit, maximum + 1, maximum));
             }
             other => panic!("{other:?}"),
@@ -614,10 +537,7 @@ mod tests {
         refused(8, 3, b"data:abcd\n", "sse_line_bytes", 8);
         let id_bytes = Limits::DEFAULT.sse_id_bytes;
         let stream = |n: usize| [b"id:", "i".repeat(n).as_bytes(), b"\ndata:x\n\n"].concat();
-        assert_eq!(
-            run(Parser::default(), [&stream(id_bytes)[..]]).last_event_id.len(),
-            id_bytes
-        );
+        assert_eq!(run(Parser::default(), [&stream(id_bytes)[..]]).last_event_id.len(), id_bytes);
         refused(9999, 9, &stream(id_bytes + 1), "sse_id_bytes", id_bytes as u64);
     }
 
@@ -641,9 +561,7 @@ mod tests {
     fn poisoned_until_reset() {
         let mut parser = Parser::new(8, 8);
         let mut events = Vec::new();
-        parser
-            .feed(b"id:7\nretry:5\ndata:1\n\nid:8\ndata:2", &mut events)
-            .unwrap();
+        parser.feed(b"id:7\nretry:5\ndata:1\n\nid:8\ndata:2", &mut events).unwrap();
         let error = parser.feed(b"345678", &mut events).unwrap_err();
         assert_eq!(parser.feed(b"\n\ndata:3\n\n", &mut events), Err(error));
         parser.reset();
