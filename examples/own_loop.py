@@ -7,7 +7,7 @@ from collections import deque
 
 import logitwire as lw
 
-model = lw.models.load("smollm2", offline=True)
+model = lw.models.load("smollm2")
 batch = lw.Batch(model.tokenizer.vocab, vocab_size=model.vocab_size)
 waiting = deque(["The capital of France is", "The capital of Japan is", "The opposite of hot is"])
 texts = {}

@@ -24,7 +24,6 @@ from logitwire.errors import (
     ModelError,
     ModelFileError,
     ModelNotFoundError,
-    OfflineError,
     ParameterError,
     TemplateError,
     TokenIdError,
@@ -418,27 +417,16 @@ def test_an_unknown_name_lists_what_there_is(tmp_path: Path) -> None:
         models.load(tmp_path / "no.gguf")
 
 
-def test_a_name_is_fetched_and_keeps_its_name(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def fetch(name: str, *, offline: bool | None, progress: Any) -> Path:
-        seen.append((name, offline))
-        progress(1, 2)
-        return tiny_path
-
-    monkeypatch.setattr(pull, "fetch", fetch)
-    told = []
-    model = models.load("smollm2", progress=lambda done, total: told.append((done, total)))
-    models.load("smollm2", offline=True, progress=lambda done, total: None)
-    assert model.name == "smollm2"
-    assert seen == [("smollm2", None), ("smollm2", True)]  # None leaves the say to LOGITWIRE_OFFLINE
-    assert told == [(1, 2)]
+def test_a_name_is_looked_up_in_the_cache_and_kept(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "cached", lambda name: tiny_path)
+    assert models.load("smollm2").name == "smollm2"
 
 
-def test_offline_without_the_file_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_never_fetches_and_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGITWIRE_CACHE", str(tmp_path))
-    with pytest.raises(OfflineError) as caught:
-        models.load("smollm2", offline=True)
+    monkeypatch.setattr(pull, "fetch", lambda *args, **options: pytest.fail("it fetched"))
+    with pytest.raises(ModelNotFoundError) as caught:
+        models.load("smollm2")
     assert "logitwire pull smollm2" in str(caught.value.hint)
 
 

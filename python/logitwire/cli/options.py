@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import logitwire as lw
-from logitwire import pull
+from logitwire import prompt, pull
 from logitwire.cli import CommandError, terminal
 
 EMBEDDED = "smollm2"
@@ -104,7 +104,7 @@ def load_model(name: str, *, offline: bool) -> Any:
     """The model of `--model`, fetched if it must be, with a word about it."""
     fetch_model(name, offline=offline)
     with terminal.status(f"loading {name}"):
-        return lw.models.load(name, offline=offline)
+        return lw.models.load(name)
 
 
 def fetch_model(name: str, *, offline: bool) -> None:
@@ -134,6 +134,4 @@ def chat_ids(model: Any, messages: Sequence[dict[str, str]]) -> list[int]:
     """The token ids of a conversation as the model's own template writes it."""
     if model.chat_template is None:
         raise CommandError(f"{model.name} has no chat template", hint="use `logitwire generate --raw`")
-    prompt = model.chat_template.render(messages)
-    ids: list[int] = model.tokenizer.encode(prompt, add_special_tokens=False, allow_special=True)
-    return ids
+    return prompt.chat_ids(model.tokenizer, model.chat_template, messages)

@@ -6,7 +6,6 @@ The adapters of other frameworks are imported when they are asked for.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,21 @@ from logitwire.models.protocol import Cache, Candidates, Model
 __all__ = ["Cache", "Candidates", "Model", "as_model", "from_transformers", "load"]
 
 
-def load(
-    name_or_path: str | PathLike[str],
-    *,
-    offline: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> LlamaGguf:
+def load(name_or_path: str | PathLike[str]) -> LlamaGguf:
     """A model by its name (`logitwire.pull.MODELS`) or by the path of a GGUF file, with `.tokenizer`, `.chat_template`
     (None where the file has none) and `.name`.
 
-    A name is fetched once if it is not in the cache; `offline` and LOGITWIRE_OFFLINE forbid that. progress is called
-    with (bytes done, bytes in all or None) meanwhile. A name wins over a file called the same; `./name` is the file.
-
-    Raises ModelNotFoundError, ModelFileError, PullError.
+    A name is looked up in the cache, where `logitwire pull` or `pull.fetch` put it: loading touches no network. A name
+    wins over a file called the same; `./name` is the file. Raises ModelNotFoundError, ModelFileError.
     """
     if name_or_path in pull.MODELS:
         name = fspath(name_or_path)
-        return LlamaGguf(pull.fetch(name, offline=offline or None, progress=progress), name=name)
+        cached = pull.cached(name)
+        if cached is None:
+            raise ModelNotFoundError(
+                f"{name} is not in the cache ({pull.model_path(name)})", hint=f"run `logitwire pull {name}` once"
+            )
+        return LlamaGguf(cached, name=name)
     path = Path(name_or_path)
     if path.is_dir():
         inside = sorted(entry.name for entry in path.glob("*.gguf"))
