@@ -7,21 +7,20 @@ reader is woken at most once a step.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from logitwire._core import Batch, ChatTemplate, Framer, SamplingParams, StepOutput, Tokenizer, Vocab
 from logitwire.errors import EngineClosedError, EngineError, LogitsError, ModelError, ParameterError, QueueFullError
 from logitwire.status import FinishReason, RowStatus
 
-_log = logging.getLogger("logitwire")
+if TYPE_CHECKING:
+    import asyncio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +150,8 @@ class Generation:
         return await self._ready(None)
 
     async def _ready(self, limit: int | None) -> list[Piece]:
+        import asyncio
+
         sequence = self._sequence
         while True:
             pieces = self._take(limit)
@@ -390,7 +391,9 @@ class Engine:
             try:
                 self._step()
             except Exception:
-                _log.exception("the engine broke")
+                import logging
+
+                logging.getLogger("logitwire").exception("the engine broke")
                 with self._lock:
                     self._closed = True
         self._fail_all(EngineClosedError("the engine was closed"))
