@@ -219,6 +219,12 @@ def test_an_array_on_a_gpu_says_where_it_is_and_what_to_do(versioned: bool) -> N
     assert "cpu" in caught.value.hint.lower()
 
 
+@pytest.mark.parametrize("device", [(3, 0), (11, 0)], ids=["pinned for cuda", "pinned for rocm"])
+def test_pinned_host_memory_is_on_the_cpu(device: tuple[int, int]) -> None:
+    """What `tensor.to("cpu", non_blocking=True)` of a server fills says kDLCUDAHost, and is read like any other."""
+    assert step(Dlpack(logits(), device=device)) == step(logits())
+
+
 def test_a_tensor_without_data() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(lw.ArrayError):
