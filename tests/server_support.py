@@ -29,7 +29,7 @@ TEMPLATE = (
 )
 
 
-def byte_tokenizer() -> lw.Tokenizer:
+def byte_tokenizer(special: Sequence[str] = SPECIAL) -> lw.Tokenizer:
     """A byte-level tokenizer without merges: token i is byte i, so every character but ASCII takes several."""
     # GPT-2's alphabet: printable bytes stand for themselves, the others for 256, 257, ... in order.
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -38,10 +38,10 @@ def byte_tokenizer() -> lw.Tokenizer:
     added = [
         {"id": 256 + index, "content": text, "special": True}
         | dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
-        for index, text in enumerate(SPECIAL)
+        for index, text in enumerate(special)
     ]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    vocab = {text: index for index, text in enumerate(alphabet + SPECIAL)}
+    vocab = {text: index for index, text in enumerate([*alphabet, *special])}
     return lw.Tokenizer.from_json(
         json.dumps(
             {

@@ -3,9 +3,9 @@
     app = logitwire.server.create_app(engine)
     parent.mount("/llm", app)          # or: uvicorn.run(app)
 
-What lives where: `requests` the shapes of bodies and their limits, `body` bytes to those shapes, `prompt` messages to
-token ids, `openai` the routes, `logprobs` the two shapes of log-probabilities, `reply` answers that a leaving client
-ends, `errors` the one error body, `boundary` what surrounds every request.
+What lives where: `requests` the shapes of bodies and their limits, `body` bytes to those shapes, `openai` the routes
+and what they ask of the engine, `answer` and `logprobs` the JSON that comes back, `reply` its way to a client that may
+leave, `errors` the one error body, `boundary` what surrounds every request.
 
 Nothing here decodes, samples or frames: that is the engine's. Needs the `server` extra (starlette, msgspec).
 """

@@ -5,10 +5,11 @@ What bodies may hold is in `requests`, what answers look like in `answer`, how t
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from starlette.requests import Request as HttpRequest
@@ -17,13 +18,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from logitwire import sse
-from logitwire._core import SamplingParams
+from logitwire._core import SamplingParams, Tokenizer
 from logitwire.engine import Request
 from logitwire.errors import ModelNotFoundError, ParameterError
+from logitwire.prompt import chat_ids
 
 from .answer import ChatAnswer, CompletionChoice, ready_frames, usage, whole_completion
 from .body import read_body
-from .prompt import chat_ids, completion_ids
 from .reply import Events, Whole
 from .requests import ChatCompletionRequest, CompletionRequest, Generate
 
@@ -36,9 +37,15 @@ DEFAULT_COMPLETION_TOKENS = 16
 UNBOUNDED_CHAT_TOKENS = 4096
 """What a chat defaults to with a model that names no context length."""
 
+_OFF_LOOP_CHARACTERS = 8_192
+"""From here on encoding takes milliseconds, which other clients' streams should not wait for."""
+
 _SEED_MODULUS = 2**64
 _decode_chat = msgspec.json.Decoder(ChatCompletionRequest)
 _decode_completion = msgspec.json.Decoder(CompletionRequest)
+
+
+T = TypeVar("T")
 
 
 class OpenAI:
@@ -75,7 +82,7 @@ class OpenAI:
         body = await read_body(request, _decode_chat, max_bytes=self._max_body_bytes)
         body.check()
         self._check_model(body.model)
-        prompt_ids = await chat_ids(self._engine, body.messages)
+        prompt_ids = await self._chat_ids(body)
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if max_tokens is None and self._engine.context_length is None:
             max_tokens = UNBOUNDED_CHAT_TOKENS
@@ -85,8 +92,11 @@ class OpenAI:
         answer = ChatAnswer(
             identity, self._engine.vocab, logprobs=logprobs is not None, include_usage=body.include_usage
         )
+        names = {"prompt_ids": "messages"}
+        if body.max_completion_tokens is not None:
+            names["max_tokens"] = "max_completion_tokens"
         generation = self._submit(
-            body, prompt_ids, field="messages", max_tokens=max_tokens, logprobs=logprobs, framer=framer
+            body, prompt_ids, names=names, max_tokens=max_tokens, logprobs=logprobs, framer=framer
         )
         if not body.stream:
             return Whole([generation], lambda pieces: answer.whole(generation, pieces[0]))
@@ -96,8 +106,7 @@ class OpenAI:
         body = await read_body(request, _decode_completion, max_bytes=self._max_body_bytes)
         body.check()
         self._check_model(body.model)
-        prompts = await completion_ids(self._engine, body.prompts())
-        max_tokens = DEFAULT_COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
+        prompts = await self._prompt_ids(body)
         logprobs = body.logprobs
         identity = self._identity("cmpl-")
         framers = [
@@ -118,7 +127,12 @@ class OpenAI:
         try:
             for prompt_ids, framer in zip(prompts, framers, strict=True):
                 generation = self._submit(
-                    body, prompt_ids, field="prompt", max_tokens=max_tokens, logprobs=logprobs, framer=framer
+                    body,
+                    prompt_ids,
+                    names={"prompt_ids": "prompt"},
+                    max_tokens=self._completion_tokens(prompt_ids) if body.max_tokens is None else body.max_tokens,
+                    logprobs=logprobs,
+                    framer=framer,
                 )
                 generations.append(generation)
         except Exception:
@@ -156,11 +170,12 @@ class OpenAI:
         body: Generate,
         prompt_ids: Sequence[int],
         *,
-        field: str,
+        names: dict[str, str],
         max_tokens: int | None,
         logprobs: int | None,
         framer: sse.Framer,
     ) -> Generation:
+        """names: what the client calls the engine's fields, for errors."""
         params = SamplingParams(
             temperature=1.0 if body.temperature is None else body.temperature,
             top_k=body.top_k or 0,
@@ -181,9 +196,45 @@ class OpenAI:
         try:
             return self._engine.submit(request)
         except ParameterError as error:
-            if error.field == "prompt_ids":
-                error.field = field
+            if error.field in names:
+                error.args = (str(error).replace(error.field, names[error.field], 1),)
+                error.field = names[error.field]
             raise
+
+    async def _chat_ids(self, body: ChatCompletionRequest) -> list[int]:
+        engine = self._engine
+        conversation = body.conversation()
+        if engine.chat_template is None:
+            raise ParameterError(
+                f"the model {engine.name!r} has no chat template",
+                field="messages",
+                hint="send the text to /v1/completions",
+            )
+        n_characters = sum(len(turn["content"]) for turn in conversation)
+        return await _off_loop_if_long(n_characters, chat_ids, self._tokenizer(), engine.chat_template, conversation)
+
+    async def _prompt_ids(self, body: CompletionRequest) -> list[list[int]]:
+        prompts = body.prompts()
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        if not texts:
+            return prompts  # type: ignore[return-value]
+        tokenizer = self._tokenizer()
+        # Texts and ids do not come together, see CompletionRequest.prompts.
+        return await _off_loop_if_long(sum(map(len, texts)), lambda: [tokenizer.encode(text) for text in texts])
+
+    def _tokenizer(self) -> Tokenizer:
+        if not isinstance(self._engine.tokenizer, Tokenizer):
+            raise ParameterError(
+                f"the model {self._engine.name!r} has a vocabulary but no tokenizer",
+                hint="send token ids to /v1/completions",
+            )
+        return self._engine.tokenizer
+
+    def _completion_tokens(self, prompt_ids: Sequence[int]) -> int:
+        """OpenAI's default, or less where the context has no room for it."""
+        if self._engine.context_length is None:
+            return DEFAULT_COMPLETION_TOKENS
+        return max(1, min(DEFAULT_COMPLETION_TOKENS, self._engine.context_length - len(prompt_ids)))
 
     def _check_model(self, model: str | None) -> None:
         if model not in (None, self._engine.name):
@@ -200,3 +251,9 @@ class OpenAI:
 
 def _json(value: Any) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+async def _off_loop_if_long(n_characters: int, call: Callable[..., T], *arguments: Any) -> T:
+    if n_characters < _OFF_LOOP_CHARACTERS:
+        return call(*arguments)
+    return await asyncio.to_thread(call, *arguments)

@@ -193,6 +193,17 @@ class ChatCompletionRequest(Generate, kw_only=True):
         if self.top_logprobs is not None and not self.logprobs:
             raise ParameterError("top_logprobs needs logprobs to be true", field="top_logprobs")
 
+    def conversation(self) -> list[dict[str, str]]:
+        """The messages as a chat template takes them; a developer is a system."""
+        turns = []
+        for index, message in enumerate(self.messages):
+            role = "system" if message.role == "developer" else message.role
+            turn = {"role": role, "content": message.text(f"messages[{index}]")}
+            if message.name is not None:
+                turn["name"] = message.name
+            turns.append(turn)
+        return turns
+
     @property
     def n_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
