@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+import logitwire as lw
 from logitwire import _core
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +101,7 @@ def test_page_of_limits_is_the_table_in_force() -> None:
         name: int(value.replace(",", ""))
         for name, value in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", page, re.MULTILINE)
     }
-    assert written == _core.limits()
+    assert written == lw.limits()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
