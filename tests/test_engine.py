@@ -734,3 +734,20 @@ def test_a_cache_that_cannot_be_made() -> None:
         pass
     with pytest.raises(lw.ModelError, match="no room"):
         list(generation)
+
+
+def test_a_reader_with_much_to_read_leaves_the_loop_to_others() -> None:
+    engine = lw.Engine(NullModel(PADDED), TOKENIZER)
+    generation = engine.submit(lw.Request(prompt_ids=[1], max_tokens=8, ignore_eos=True))
+    while engine.step():
+        pass
+    turns = []
+
+    async def main() -> None:
+        other = asyncio.ensure_future(asyncio.sleep(0, "ran"))
+        async for _ in generation:
+            turns.append(other.done())
+
+    asyncio.run(main())
+    assert len(turns) == 8
+    assert turns[1:] == [True] * 7

@@ -152,18 +152,20 @@ class Generation:
     async def _ready(self, limit: int | None) -> list[Piece]:
         import asyncio
 
+        # A model faster than its reader must not keep the loop from everybody else.
+        await asyncio.sleep(0)
         sequence = self._sequence
         while True:
             pieces = self._take(limit)
             if pieces:
                 return pieces
-            self._engine._need_thread()
             loop = asyncio.get_running_loop()
             with sequence.lock:
                 if sequence.pieces:
                     continue
                 if sequence.ended:
                     break
+                self._engine._need_thread()
                 future = loop.create_future()
                 sequence.waiter = (loop, future)
             try:
@@ -309,6 +311,11 @@ class Engine:
         """End a generation within one step."""
         generation._sequence.cancelled = True
         self._notify()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more requests: closed by its owner, or broken."""
+        return self._closed
 
     def stats(self) -> dict[str, int]:
         """running and waiting requests; tokens drawn and steps taken so far."""
