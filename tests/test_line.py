@@ -233,12 +233,20 @@ def test_completion_log_probabilities_say_where_in_the_text() -> None:
     batch = lw.Batch(VOCAB)
     framer = lw.sse.Framer("completion", id="id", model="m", created=3)
     slot = batch.add(lw.SamplingParams(temperature=0, logprobs=1), framer=framer)
-    offsets = []
+    seen = []
     for token_id in (A, EURO_1, EURO_2, B):
         (choice,) = choices(batch.step(forced(token_id)[None], [slot]).frames)
-        assert choice["logprobs"]["tokens"] == [TOKENS[token_id].decode("utf-8", "replace")]
-        offsets += choice["logprobs"]["text_offset"]
-    assert offsets == [0, 1, 1, 2]
+        seen += zip(choice["logprobs"]["tokens"], choice["logprobs"]["text_offset"], strict=True)
+    assert seen == [("a", 0), (r"bytes:\xe2\x82", 1), (r"bytes:\xac", 1), ("b", 2)]
+
+
+def test_the_token_that_ends_a_request_has_no_log_probability_in_its_frames() -> None:
+    batch = lw.Batch(VOCAB)
+    framer = lw.sse.Framer("chat", id="id", model="m", created=3)
+    slot = batch.add(lw.SamplingParams(temperature=0, logprobs=1), framer=framer)
+    out = batch.step(forced(VOCAB.eos_ids[0])[None], [slot])
+    (choice,) = choices(out.frames)
+    assert (choice["delta"], choice["logprobs"], choice["finish_reason"]) == ({}, None, "stop")
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

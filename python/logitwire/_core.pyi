@@ -63,7 +63,7 @@ class Vocab:
         """A vocabulary from anywhere: `tokens[id]` is the bytes of token `id`, None where the id stands for nothing.
 
         `special_ids` are dropped from text when `skip_special_tokens` is on; `eos_ids` end a generation.
-        Raises VocabError on an empty vocabulary or one beyond the limit, TokenIdError on an id outside it.
+        Raises VocabError on an empty vocabulary, LimitError on one beyond the limits, TokenIdError on an id outside it.
 
         >>> vocab = Vocab.from_bytes([b"a", b"b", None, b"<end>"], special_ids=[3], eos_ids=[3])
         >>> len(vocab), vocab.token_bytes(1), vocab.eos_ids

@@ -1,7 +1,6 @@
-"""The JSON of OpenAI's answers, whole and in chunks: every member the document requires is there, null or not.
+"""The JSON of OpenAI's whole answers: every member the document requires is there, null or not.
 
-The engine frames streams of text by itself; chunks are made here only where they carry log-probabilities. Knows
-nothing of HTTP, nor where pieces come from.
+Streams are framed by the engine. Knows nothing of HTTP, nor where pieces come from.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from logitwire import sse
-
-from .logprobs import CompletionLogprobs, chat_logprobs, shown
+from .logprobs import chat_logprobs, completion_logprobs, shown
 
 if TYPE_CHECKING:
     from logitwire._core import Vocab
@@ -22,96 +19,42 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def ready_frames(pieces: Sequence[Piece]) -> bytes:
-    """What the engine framed."""
-    return b"".join(piece.frames for piece in pieces)
-
-
 def usage(generations: Sequence[Generation]) -> dict[str, int]:
     prompt = sum(generation.prompt_tokens for generation in generations)
     completion = sum(generation.completion_tokens for generation in generations)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-class ChatAnswer:
-    """identity: the answer's id, created and model. logprobs: whether log-probabilities are part of it."""
-
-    def __init__(self, identity: Json, vocab: Vocab, *, logprobs: bool, include_usage: bool) -> None:
-        self._identity = identity
-        self._vocab = vocab
-        self._logprobs = logprobs
-        self._chunk = _chunk(identity, "chat.completion.chunk", include_usage)
-
-    def whole(self, generation: Generation, pieces: Sequence[Piece]) -> bytes:
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": _text(pieces), "refusal": None},
-            "logprobs": self._logprobs_of(pieces),
-            "finish_reason": generation.finish_reason,
-        }
-        body = {"object": "chat.completion", "choices": [choice], "usage": usage([generation])}
-        return msgspec.json.encode(self._identity | body)
-
-    def frames(self, pieces: Sequence[Piece]) -> bytes:
-        frames = []
-        for piece in pieces:
-            if piece.text or shown(piece):
-                frames.append(self._frame({"content": piece.text}, self._logprobs_of([piece]), None))
-            if piece.finish_reason is not None:
-                frames.append(self._frame({}, None, piece.finish_reason))
-        return b"".join(frames)
-
-    def _frame(self, delta: Json, logprobs: Json | None, finish_reason: str | None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        return _frame(self._chunk, choice)
-
-    def _logprobs_of(self, pieces: Sequence[Piece]) -> Json | None:
-        if not self._logprobs:
-            return None
-        return chat_logprobs(self._vocab, [token for piece in pieces for token in shown(piece)])
-
-
-class CompletionChoice:
-    """The answer to one prompt of a completion, `index` among them all."""
-
-    def __init__(self, identity: Json, vocab: Vocab, *, index: int, logprobs: bool, include_usage: bool) -> None:
-        self._index = index
-        self._logprobs = CompletionLogprobs(vocab) if logprobs else None
-        self._chunk = _chunk(identity, "text_completion", include_usage)
-
-    def whole(self, generation: Generation, pieces: Sequence[Piece]) -> Json:
-        return self._choice(_text(pieces), self._logprobs_of(pieces), generation.finish_reason)
-
-    def frames(self, pieces: Sequence[Piece]) -> bytes:
-        frames = []
-        for piece in pieces:
-            if piece.text or shown(piece):
-                frames.append(_frame(self._chunk, self._choice(piece.text, self._logprobs_of([piece]), None)))
-            if piece.finish_reason is not None:
-                frames.append(_frame(self._chunk, self._choice("", None, piece.finish_reason)))
-        return b"".join(frames)
-
-    def _choice(self, text: str, logprobs: Json | None, finish_reason: str | None) -> Json:
-        return {"index": self._index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
-
-    def _logprobs_of(self, pieces: Sequence[Piece]) -> Json | None:
-        if self._logprobs is None:
-            return None
-        return self._logprobs.of(token for piece in pieces for token in shown(piece))
-
-
-def whole_completion(identity: Json, choices: Sequence[Json], generations: Sequence[Generation]) -> bytes:
-    body = {"object": "text_completion", "choices": choices, "usage": usage(generations)}
+def whole_chat(identity: Json, vocab: Vocab, generation: Generation, pieces: Sequence[Piece]) -> bytes:
+    """identity: the answer's id, created and model."""
+    asked = generation.request.params.logprobs is not None
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": _text(pieces), "refusal": None},
+        "logprobs": chat_logprobs(vocab, shown(pieces)) if asked else None,
+        "finish_reason": generation.finish_reason,
+    }
+    body = {"object": "chat.completion", "choices": [choice], "usage": usage([generation])}
     return msgspec.json.encode(identity | body)
 
 
-def _chunk(identity: Json, kind: str, include_usage: bool) -> Json:
-    # include_usage: "all other chunks will also include a usage field, but with a null value".
-    return identity | {"object": kind} | ({"usage": None} if include_usage else {})
-
-
-def _frame(chunk: Json, choice: Json) -> bytes:
-    return sse.frame(msgspec.json.encode(chunk | {"choices": [choice]}).decode())
+def whole_completion(
+    identity: Json, vocab: Vocab, generations: Sequence[Generation], pieces: Sequence[Sequence[Piece]]
+) -> bytes:
+    """One choice for each generation, in their order."""
+    choices = [
+        {
+            "index": index,
+            "text": _text(own),
+            "logprobs": completion_logprobs(vocab, shown(own))
+            if generation.request.params.logprobs is not None
+            else None,
+            "finish_reason": generation.finish_reason,
+        }
+        for index, (generation, own) in enumerate(zip(generations, pieces, strict=True))
+    ]
+    body = {"object": "text_completion", "choices": choices, "usage": usage(generations)}
+    return msgspec.json.encode(identity | body)
 
 
 def _text(pieces: Sequence[Piece]) -> str:

@@ -20,16 +20,16 @@ from starlette.types import ASGIApp
 from logitwire import sse
 from logitwire._core import SamplingParams, Tokenizer
 from logitwire.engine import Request
-from logitwire.errors import ModelNotFoundError, ParameterError
+from logitwire.errors import EngineClosedError, ModelNotFoundError, ParameterError
 from logitwire.prompt import chat_ids
 
-from .answer import ChatAnswer, CompletionChoice, ready_frames, usage, whole_completion
+from .answer import usage, whole_chat, whole_completion
 from .body import read_body
 from .reply import Events, Whole
 from .requests import ChatCompletionRequest, CompletionRequest, Generate
 
 if TYPE_CHECKING:
-    from logitwire.engine import Engine, Generation, Piece
+    from logitwire.engine import Engine, Generation
 
 DEFAULT_COMPLETION_TOKENS = 16
 """What OpenAI's completions default to. A chat fills the context."""
@@ -69,6 +69,8 @@ class OpenAI:
         return routes
 
     async def health(self, request: HttpRequest) -> Response:
+        if self._engine.closed:
+            raise EngineClosedError("the engine is closed")
         return _json({"status": "ok"})
 
     async def models(self, request: HttpRequest) -> Response:
@@ -89,9 +91,6 @@ class OpenAI:
         logprobs = body.n_logprobs
         identity = self._identity("chatcmpl-")
         framer = sse.Framer("chat", include_usage=body.include_usage, **identity)
-        answer = ChatAnswer(
-            identity, self._engine.vocab, logprobs=logprobs is not None, include_usage=body.include_usage
-        )
         names = {"prompt_ids": "messages"}
         if body.max_completion_tokens is not None:
             names["max_tokens"] = "max_completion_tokens"
@@ -99,8 +98,8 @@ class OpenAI:
             body, prompt_ids, names=names, max_tokens=max_tokens, logprobs=logprobs, framer=framer
         )
         if not body.stream:
-            return Whole([generation], lambda pieces: answer.whole(generation, pieces[0]))
-        return self._events([generation], framer, [ready_frames if logprobs is None else answer.frames])
+            return Whole([generation], lambda pieces: whole_chat(identity, self._engine.vocab, generation, pieces[0]))
+        return self._events([generation], framer)
 
     async def completions(self, request: HttpRequest) -> ASGIApp:
         body = await read_body(request, _decode_completion, max_bytes=self._max_body_bytes)
@@ -111,16 +110,6 @@ class OpenAI:
         identity = self._identity("cmpl-")
         framers = [
             sse.Framer("completion", index=index, include_usage=body.include_usage, **identity)
-            for index in range(len(prompts))
-        ]
-        choices = [
-            CompletionChoice(
-                identity,
-                self._engine.vocab,
-                index=index,
-                logprobs=logprobs is not None,
-                include_usage=body.include_usage,
-            )
             for index in range(len(prompts))
         ]
         generations: list[Generation] = []
@@ -141,29 +130,18 @@ class OpenAI:
                 generation.cancel()
             raise
 
-        def whole(pieces: list[list[Piece]]) -> bytes:
-            done = [
-                choice.whole(generation, own)
-                for choice, generation, own in zip(choices, generations, pieces, strict=True)
-            ]
-            return whole_completion(identity, done, generations)
-
         if not body.stream:
-            return Whole(generations, whole)
-        frames = [ready_frames if logprobs is None else choice.frames for choice in choices]
-        return self._events(generations, framers[0], frames)
+            return Whole(
+                generations, lambda pieces: whole_completion(identity, self._engine.vocab, generations, pieces)
+            )
+        return self._events(generations, framers[0])
 
-    def _events(
-        self,
-        generations: Sequence[Generation],
-        framer: sse.Framer,
-        frames: Sequence[Callable[[list[Piece]], bytes]],
-    ) -> Events:
+    def _events(self, generations: Sequence[Generation], framer: sse.Framer) -> Events:
         def last() -> bytes:
             counts = usage(generations)
             return framer.usage(counts["prompt_tokens"], counts["completion_tokens"]) + sse.DONE
 
-        return Events(generations, frames, first=framer.start(), last=last, keep_alive_s=self._keep_alive_s)
+        return Events(generations, first=framer.start(), last=last, keep_alive_s=self._keep_alive_s)
 
     def _submit(
         self,
@@ -189,8 +167,7 @@ class OpenAI:
             params=params,
             max_tokens=max_tokens,
             stop=body.stops,
-            # The core's frames carry text only; with log-probabilities they are made here.
-            framer=framer if body.stream and logprobs is None else None,
+            framer=framer if body.stream else None,
         )
         self._engine.start()
         try:

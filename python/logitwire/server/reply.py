@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from logitwire.engine import Generation, Piece
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 class Whole:
@@ -41,7 +40,7 @@ class Whole:
                 into += ready
             _check_finished(generation)
 
-        work = _together(collect, self._generations, pieces)
+        work = _together(map(collect, self._generations, pieces))
         await _until_client_leaves(receive, work, self._generations)
         await Response(self._body(pieces), media_type="application/json")(scope, receive, send)
 
@@ -49,22 +48,20 @@ class Whole:
 class Events:
     """The response that streams. Frames are the engine's own bytes; several generations interleave.
 
-    frames: for each generation, what makes frames of the pieces taken at once. first, last: what to send before and
-    after them all. The response starts with the first frame, so that what fails before it still has its own status.
+    first, last: what to send before and after them all. The response starts with the first frame, so that what fails
+    before it still has its own status.
     After that, an error is one more event, and what would have ended the stream is missing.
     """
 
     def __init__(
         self,
         generations: Sequence[Generation],
-        frames: Sequence[Callable[[list[Piece]], bytes]],
         *,
         first: bytes,
         last: Callable[[], bytes],
         keep_alive_s: float,
     ) -> None:
         self._generations = generations
-        self._frames = frames
         self._first = first
         self._last = last
         self._keep_alive_s = keep_alive_s
@@ -74,14 +71,14 @@ class Events:
         await _until_client_leaves(receive, work, self._generations)
 
     async def _stream(self, writer: _EventWriter, request_id: str | None) -> None:
-        async def pump(generation: Generation, frames: Callable[[list[Piece]], bytes]) -> None:
+        async def pump(generation: Generation) -> None:
             while ready := await generation.take():
-                await writer.write(frames(ready))
+                await writer.write(b"".join(piece.frames for piece in ready))
             _check_finished(generation)
 
         alive = asyncio.create_task(writer.keep_alive(self._keep_alive_s))
         try:
-            await _together(pump, self._generations, self._frames)
+            await _together(pump(generation) for generation in self._generations)
             ending = self._last()
         except Exception as error:
             if not writer.started or isinstance(error, ClientDisconnect):
@@ -146,14 +143,12 @@ def _check_finished(generation: Generation) -> None:
         raise EngineError("the generation was cancelled")
 
 
-async def _together(
-    work: Callable[[Generation, U], Coroutine[Any, Any, None]], generations: Sequence[Generation], others: Sequence[U]
-) -> None:
-    """Do the work for all at once; the first error ends the rest and is raised as it is."""
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it at once; the first error ends the rest and is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
-            for generation, other in zip(generations, others, strict=True):
-                group.create_task(work(generation, other))
+            for each in work:
+                group.create_task(each)
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
 

@@ -109,6 +109,7 @@ pub struct Line {
     options: LineOptions,
     vocab: Arc<Vocab>,
     n_drawn: u64,
+    /// Of the text so far, those that a stop string holds back included.
     n_characters: usize,
     detokenizer: Detokenizer,
     stop: StopMatcher,
@@ -164,24 +165,31 @@ impl Line {
         let mut step = LineStep { draw, finish: Finish::Error, stop_index, text, frames, top };
         if let Some(token) = draw.token {
             self.n_drawn += 1;
-            self.accept(token, &mut step);
-            self.frame(token, &mut step);
+            let end = self.end_of(token);
+            let n_characters = self.accept(token, end, &mut step);
+            self.frame(token, end, &mut step);
+            self.n_characters += n_characters;
         }
         self.finish = step.finish;
         step
     }
 
-    /// The token's text, and whether the request ends with it. An end token wins over a stop string, both over length.
-    fn accept(&mut self, token: u32, step: &mut LineStep) {
-        let vocab = &self.vocab;
-        step.finish = match token {
-            _ if !self.options.ignore_eos && vocab.eos_ids().contains(&token) => Finish::Eos,
+    /// What a token that adds no text ends the request with, Running for one that does.
+    fn end_of(&self, token: u32) -> Finish {
+        match token {
+            _ if !self.options.ignore_eos && self.vocab.eos_ids().contains(&token) => Finish::Eos,
             _ if self.options.stop_token_ids.contains(&token.into()) => Finish::StopToken,
             _ => Finish::Running,
-        };
+        }
+    }
+
+    /// The token's text, and whether the request ends with it: a stop string wins over an end token, both over length.
+    /// Returns how many characters the token completed, those of stop strings included.
+    fn accept(&mut self, token: u32, end: Finish, step: &mut LineStep) -> usize {
         let mut characters = Vec::new();
-        if step.finish == Finish::Running {
-            self.detokenizer.step(vocab, token, &mut characters);
+        step.finish = end;
+        if end == Finish::Running {
+            self.detokenizer.step(&self.vocab, token, &mut characters);
             if self.options.max_tokens.is_some_and(|maximum| self.n_drawn >= maximum) {
                 step.finish = Finish::Length;
             }
@@ -195,12 +203,13 @@ impl Line {
         } else if step.finish != Finish::Running {
             self.stop.finish(&mut step.text);
         }
+        characters.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
     }
 
-    fn frame(&mut self, token: u32, step: &mut LineStep) {
+    fn frame(&self, token: u32, end: Finish, step: &mut LineStep) {
         let Some(framer) = &self.options.framer else { return };
-        let characters = step.text.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
-        if self.options.params.logprobs.is_some() {
+        // As OpenAI has it: a token that ends the request is not in the text, and not among the log-probabilities.
+        if self.options.params.logprobs.is_some() && end == Finish::Running {
             let bytes = |id| self.vocab.token_bytes(id).unwrap_or_default();
             let logprob = TokenLogprob {
                 token: bytes(token),
@@ -212,7 +221,6 @@ impl Line {
         } else {
             framer.text(&step.text, &mut step.frames);
         }
-        self.n_characters += characters;
         if let Some(reason) = step.finish.reason() {
             framer.finish(reason, &mut step.frames);
         }

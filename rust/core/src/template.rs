@@ -792,6 +792,7 @@ mod tests {
             (grow("1", "namespace(x=n.x)", ""), "namespace inside"),
             (grow("1", "n", "{{ n }}"), "namespace inside"),
             (grow("[1]", "[n]", "{{ n }}"), "namespace inside"),
+            ("{% set n = namespace() %}{% set n.x = n %}".into(), "namespace inside"),
             ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".into(), "recursion limit"),
             ("{% for m in [1] recursive %}{{ loop([1]) }}{% endfor %}".into(), "recursion limit"),
             ("{% block a %}{{ self.a() }}{% endblock %}".into(), "recursion limit"),

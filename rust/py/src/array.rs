@@ -94,7 +94,8 @@ struct DlManagedTensorVersioned {
     tensor: DlTensor,
 }
 
-const DL_CPU: i32 = 1;
+/// Memory the host reads: the CPU's own, and what CUDA and ROCm pin for it.
+const DL_HOST: [i32; 3] = [1, 3, 11];
 const DL_READ_ONLY: u64 = 1;
 const DL_NAME: &CStr = c"dltensor";
 const DL_NAME_VERSIONED: &CStr = c"dltensor_versioned";
@@ -311,7 +312,7 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
     if object.hasattr("__dlpack_device__")? {
         let device = object.call_method0("__dlpack_device__").map_err(refused)?;
         let (device, _): (i64, i64) = device.extract()?;
-        if device != i64::from(DL_CPU) {
+        if !DL_HOST.iter().any(|&host| device == i64::from(host)) {
             let hint = Some("move it with .cpu(), or reduce it on its device and call step_candidates");
             return array_error(format!("{name}: it lies on another device (DLPack device type {device})"), hint);
         }
@@ -340,7 +341,7 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
             _ => return array_error(format!("{name}: a DLPack capsule of an unknown version"), None),
         }
     };
-    if tensor.device.device_type != DL_CPU {
+    if !DL_HOST.contains(&tensor.device.device_type) {
         return array_error(format!("{name}: it lies on another device"), Some("move it with .cpu()"));
     }
     let dtype = match (tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes) {

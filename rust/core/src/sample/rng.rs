@@ -21,7 +21,7 @@ pub fn philox4x32_10(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     c
 }
 
-/// A uniform number strictly between 0 and 1, in steps of 2^-52.
+/// A uniform number strictly between 0 and 1: an odd multiple of 2^-53.
 ///
 /// 52 bits and a half, not 53: (2^53 - 1 + 1/2) 2^-53 is no f64 and would round to 1.
 pub fn uniform(seed: u64, step: u64, lane: u32, choice: u32) -> f64 {

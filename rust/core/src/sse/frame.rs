@@ -132,7 +132,8 @@ pub enum Kind {
 /// A token with its log-probability and the most likely ones beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenLogprob<'a> {
-    /// Its bytes; its JSON string has U+FFFD for what is not UTF-8.
+    /// Its bytes. Beside them, a chat chunk has a string with U+FFFD for what is not UTF-8; a completion has a string
+    /// alone, `bytes:\xe2\x82` for such a token.
     pub token: &'a [u8],
     /// Natural logarithm; what is not finite is written as -9999.0, as JSON has no infinity.
     pub logprob: f32,
@@ -276,12 +277,12 @@ fn chat_logprobs(tokens: &[TokenLogprob<'_>], out: &mut Vec<u8>) {
         });
         out.push(b'}');
     });
-    out.push(b'}');
+    out.extend_from_slice(b",\"refusal\":null}");
 }
 
 fn completion_logprobs(tokens: &[TokenLogprob<'_>], out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"tokens\":");
-    list(tokens, out, |token, out| string(&String::from_utf8_lossy(token.token), out));
+    list(tokens, out, |token, out| string(&completion_token(token.token), out));
     out.extend_from_slice(b",\"token_logprobs\":");
     list(tokens, out, |token, out| number(token.logprob, out));
     out.extend_from_slice(b",\"top_logprobs\":");
@@ -295,12 +296,23 @@ fn completion_logprobs(tokens: &[TokenLogprob<'_>], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// A token as text; bytes that are no text by themselves as OpenAI writes them, `bytes:\\xe2\\x82`.
+fn completion_token(token: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(token) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let escaped = token.iter().map(|byte| format!("\\x{byte:02x}"));
+            Cow::Owned(std::iter::once("bytes:".to_owned()).chain(escaped).collect())
+        }
+    }
+}
+
 /// An object from token strings to log-probabilities. Of tokens that are the same string the likeliest stays.
 fn top_by_string(top: &[(&[u8], f32)], out: &mut Vec<u8>) {
     let mut strings: Vec<Cow<'_, str>> = Vec::with_capacity(top.len());
     out.push(b'{');
     for &(token, logprob) in top {
-        let token = String::from_utf8_lossy(token);
+        let token = completion_token(token);
         if strings.contains(&token) {
             continue;
         }
@@ -480,13 +492,13 @@ mod tests {
                 {"token": "\u{fffd}", "logprob": -0.5, "bytes": [226, 130]},
                 {"token": "\u{fffd}", "logprob": -0.125, "bytes": [255]}]},
             {"token": "\u{fffd}", "logprob": -9999.0, "bytes": [172], "top_logprobs": [
-                {"token": "a", "logprob": -9999.0, "bytes": [97]}]}]});
+                {"token": "a", "logprob": -9999.0, "bytes": [97]}]}], "refusal": null});
         let choice = json!({"index": 2, "delta": {"content": "€"}, "logprobs": logprobs, "finish_reason": null});
         assert_eq!(all[0]["choices"][0], choice);
 
         let all = chunks(|out| completion().text_with_logprobs(b"", &tokens, out));
-        let logprobs = json!({"tokens": ["\u{fffd}", "\u{fffd}"], "token_logprobs": [-0.5, -9999.0],
-            "top_logprobs": [{"\u{fffd}": -0.5}, {"a": -9999.0}], "text_offset": [4, 4]});
+        let logprobs = json!({"tokens": [r"bytes:\xe2\x82", r"bytes:\xac"], "token_logprobs": [-0.5, -9999.0],
+            "top_logprobs": [{r"bytes:\xe2\x82": -0.5, r"bytes:\xff": -0.125}, {"a": -9999.0}], "text_offset": [4, 4]});
         assert_eq!(all[0]["choices"][0], json!({"index": 0, "text": "", "logprobs": logprobs, "finish_reason": null}));
 
         let alone = [TokenLogprob { top: vec![], ..tokens[0].clone() }];
