@@ -83,6 +83,9 @@ impl ChatTemplate {
         tools: Option<&Json>,
         variables: &serde_json::Map<String, Json>,
     ) -> Result<String> {
+        if !messages.is_array() {
+            return Err(Error::Template { line: None, what: "messages: expected a list".into() });
+        }
         check_depth("messages", messages)?;
         let mut context = vec![
             ("bos_token", Value::from(self.bos_token.as_str())),
