@@ -35,7 +35,7 @@ test:
 endif
 
 dev: environment ## build the extension in place, for .venv
-	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked
+	PIP_QUIET=1 VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked
 
 all: demo test ## what CI runs
 
@@ -90,7 +90,7 @@ smoke:
 	BUILD=$(BUILD) .ci/smoke $(BIN)/python
 
 bench: environment ## the benchmarks, on a release build
-	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked --release
+	PIP_QUIET=1 VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked --release
 	$(BIN)/python -m pytest benches -o python_files='bench_*.py' --benchmark-enable --benchmark-only
 
 locks: ## resolve requirements/*.in again (torch's build for the CPU must be where pip looks)
