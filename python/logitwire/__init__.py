@@ -26,7 +26,7 @@ from logitwire._core import (
     apply_mask,
     limits,
 )
-from logitwire.engine import Engine, Generation, Piece, Request, TokenLogprob
+from logitwire.engine import Engine
 from logitwire.errors import (
     ArrayError,
     EngineClosedError,
@@ -48,6 +48,7 @@ from logitwire.errors import (
     VocabError,
 )
 from logitwire.generate import Completion, astream, generate, stream
+from logitwire.generation import Generation, Piece, Request, TokenLogprob
 from logitwire.status import FinishReason, RowStatus
 
 if TYPE_CHECKING:

@@ -9,191 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from logitwire._core import Batch, ChatTemplate, Framer, SamplingParams, StepOutput, Tokenizer, Vocab
+from logitwire._core import Batch, ChatTemplate, StepOutput, Tokenizer, Vocab
 from logitwire.errors import EngineClosedError, EngineError, LogitsError, ModelError, ParameterError, QueueFullError
+from logitwire.generation import Flight, Generation, Piece, Request, TokenLogprob
 from logitwire.status import FinishReason, RowStatus
 
 if TYPE_CHECKING:
     import asyncio
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What an engine is asked for."""
-
-    prompt_ids: Sequence[int]
-    params: SamplingParams = field(default_factory=SamplingParams)
-    max_tokens: int | None = None
-    """At least 1; None: until the model's context is full."""
-    stop: Sequence[str] = ()
-    include_stop: bool = False
-    stop_token_ids: Sequence[int] = ()
-    ignore_eos: bool = False
-    skip_special_tokens: bool = True
-    framer: Framer | None = None
-    """Writes each piece's `frames`."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLogprob:
-    """A token's natural log-probability under the model's own distribution (temperature 1, nothing masked or cut)."""
-
-    token_id: int
-    logprob: float
-    rank: int
-    """1 for the most likely token."""
-    top: list[tuple[int, float]]
-    """(token id, log-probability) of the most likely tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What one step added to a generation."""
-
-    text: str
-    """Whole characters and no part of a stop string; may be empty while either is undecided."""
-    token_ids: list[int]
-    logprobs: list[TokenLogprob]
-    """One for each token if `SamplingParams.logprobs` asks for them, else empty."""
-    frames: bytes
-    """Server-sent events, ready for the wire, if the request has a framer."""
-    finish_reason: str | None
-    """ "stop" or "length" in the last piece, else None."""
-    stop: str | None
-    """The stop string that matched."""
-
-
-class _Sequence:
-    """A request on its way through the engine. `lock` guards what the reader and the engine both touch."""
-
-    def __init__(self, request: Request, prompt_ids: list[int], max_tokens: int | None) -> None:
-        self.request = request
-        self.prompt_ids = prompt_ids
-        self.max_tokens = max_tokens
-        self.cache: Any = None
-        self.slot = -1
-        self.pending: list[int] = prompt_ids
-        """Tokens the model has not seen."""
-        self.cancelled = False
-
-        self.lock = threading.Condition()
-        self.pieces: deque[Piece] = deque()
-        self.ended = False
-        self.error: Exception | None = None
-        self.finish_reason: str | None = None
-        self.completion_tokens = 0
-        self.waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
-
-
-class Generation:
-    """One request's pieces, as an iterator, an async iterator, or by `take`. One reader.
-
-    A failure (LogitsError, ModelError, EngineClosedError) is raised after the pieces that came before it. Letting go of
-    a generation cancels it.
-    """
-
-    def __init__(self, engine: Engine, sequence: _Sequence) -> None:
-        self._engine = engine
-        self._sequence = sequence
-
-    @property
-    def request(self) -> Request:
-        return self._sequence.request
-
-    @property
-    def prompt_tokens(self) -> int:
-        return len(self._sequence.prompt_ids)
-
-    @property
-    def completion_tokens(self) -> int:
-        """Tokens so far, the one that ended it included."""
-        return self._sequence.completion_tokens
-
-    @property
-    def finish_reason(self) -> str | None:
-        """ "stop", "length" or "cancelled" once it has ended well."""
-        return self._sequence.finish_reason
-
-    def cancel(self) -> None:
-        """End it; its slot is free within one step. Pieces not yet read are lost."""
-        self._engine.cancel(self)
-
-    def __iter__(self) -> Iterator[Piece]:
-        return self
-
-    def __next__(self) -> Piece:
-        while True:
-            piece = self._take(1)
-            if piece:
-                return piece[0]
-            if self._sequence.ended:
-                raise StopIteration
-            self._engine._wait_for(self._sequence)
-
-    def __aiter__(self) -> AsyncIterator[Piece]:
-        return self
-
-    async def __anext__(self) -> Piece:
-        pieces = await self._ready(1)
-        if not pieces:
-            raise StopAsyncIteration
-        return pieces[0]
-
-    async def take(self) -> list[Piece]:
-        """All pieces that are ready, at least one; [] only at the end."""
-        return await self._ready(None)
-
-    async def _ready(self, limit: int | None) -> list[Piece]:
-        import asyncio
-
-        # A model faster than its reader must not keep the loop from everybody else.
-        await asyncio.sleep(0)
-        sequence = self._sequence
-        while True:
-            pieces = self._take(limit)
-            if pieces:
-                return pieces
-            loop = asyncio.get_running_loop()
-            with sequence.lock:
-                if sequence.pieces:
-                    continue
-                if sequence.ended:
-                    break
-                self._engine._need_thread()
-                future = loop.create_future()
-                sequence.waiter = (loop, future)
-            try:
-                await future
-            finally:
-                with sequence.lock:
-                    sequence.waiter = None
-        # What ended it may have come between the two looks.
-        return self._take(limit)
-
-    def _take(self, limit: int | None) -> list[Piece]:
-        sequence = self._sequence
-        with sequence.lock:
-            n = len(sequence.pieces) if limit is None else min(limit, len(sequence.pieces))
-            pieces = [sequence.pieces.popleft() for _ in range(n)]
-            was_full = bool(n) and len(sequence.pieces) + n >= self._engine.queue_size
-            error = None if pieces else sequence.error
-            if error is not None:
-                sequence.error = None
-        if was_full:
-            self._engine._notify()
-        if error is not None:
-            raise error
-        return pieces
-
-    def __del__(self) -> None:
-        # No lock: this may run in the middle of anything. The engine looks at the flag before its next step.
-        self._sequence.cancelled = True
 
 
 class Engine:
@@ -245,8 +72,8 @@ class Engine:
         self._batch = Batch(self.vocab, vocab_size=self.model.vocab_size)
         self._lock = threading.Condition()
         """Guards the four below."""
-        self._waiting: deque[_Sequence] = deque()
-        self._running: list[_Sequence] = []
+        self._waiting: deque[Flight] = deque()
+        self._running: list[Flight] = []
         self._thread: threading.Thread | None = None
         self._closed = False
         self._stepping = threading.RLock()
@@ -262,17 +89,17 @@ class Engine:
         if isinstance(request.prompt_ids, str | bytes | bytearray):
             raise TypeError("prompt_ids is text, expected token ids")
         prompt_ids = list(request.prompt_ids)
-        sequence = _Sequence(request, prompt_ids, self._max_tokens(request, len(prompt_ids)))
+        flight = Flight(request, prompt_ids, self._max_tokens(request, len(prompt_ids)))
         # Everything that can be wrong with a request is found here, in its own caller.
-        self._line(Batch(self.vocab), sequence)
+        self._line(Batch(self.vocab), flight)
         with self._lock:
             if self._closed:
                 raise EngineClosedError("the engine is closed")
             if len(self._waiting) >= self.max_waiting + self.max_batch - len(self._running):
                 raise QueueFullError(f"{len(self._waiting)} requests wait already", hint="try again later")
-            self._waiting.append(sequence)
+            self._waiting.append(flight)
             self._lock.notify_all()
-        return Generation(self, sequence)
+        return Generation(self, flight)
 
     def _max_tokens(self, request: Request, n_prompt: int) -> int | None:
         if n_prompt == 0:
@@ -293,12 +120,12 @@ class Engine:
             )
         return request.max_tokens or room
 
-    def _line(self, batch: Batch, sequence: _Sequence) -> int:
-        request = sequence.request
+    def _line(self, batch: Batch, flight: Flight) -> int:
+        request = flight.request
         return batch.add(
             request.params,
-            sequence.prompt_ids,
-            max_tokens=sequence.max_tokens,
+            flight.prompt_ids,
+            max_tokens=flight.max_tokens,
             stop=request.stop,
             include_stop=request.include_stop,
             stop_token_ids=request.stop_token_ids,
@@ -309,7 +136,7 @@ class Engine:
 
     def cancel(self, generation: Generation) -> None:
         """End a generation within one step."""
-        generation._sequence.cancelled = True
+        generation._flight.cancelled = True
         self._notify()
 
     @property
@@ -320,8 +147,8 @@ class Engine:
     def stats(self) -> dict[str, int]:
         """running and waiting requests; tokens drawn and steps taken so far."""
         with self._lock:
-            alive = sum(not sequence.cancelled for sequence in self._running)
-            waiting = sum(not sequence.cancelled for sequence in self._waiting)
+            alive = sum(not flight.cancelled for flight in self._running)
+            waiting = sum(not flight.cancelled for flight in self._waiting)
             return {"running": alive, "waiting": waiting, "tokens": self._tokens, "steps": self._steps}
 
     def start(self) -> Self:
@@ -375,18 +202,18 @@ class Engine:
         with self._lock:
             self._lock.notify_all()
 
-    def _wait_for(self, sequence: _Sequence) -> None:
+    def _wait_for(self, flight: Flight) -> None:
         """Until the sequence has something for its reader."""
         if self._thread is None:
             with self._stepping:
-                if sequence.pieces or sequence.ended:
+                if flight.pieces or flight.ended:
                     return
-                if not self._closed and not self._step() and not sequence.ended:
+                if not self._closed and not self._step() and not flight.ended:
                     raise EngineError("every other generation of this engine waits to be read, and this one for them")
             return
-        with sequence.lock:
-            while not sequence.pieces and not sequence.ended:
-                sequence.lock.wait()
+        with flight.lock:
+            while not flight.pieces and not flight.ended:
+                flight.lock.wait()
 
     def _run(self) -> None:
         while True:
@@ -406,14 +233,14 @@ class Engine:
         self._fail_all(EngineClosedError("the engine was closed"))
 
     def _has_work(self) -> bool:
-        if any(sequence.cancelled or self._is_ready(sequence) for sequence in self._running):
+        if any(flight.cancelled or self._is_ready(flight) for flight in self._running):
             return True
-        return any(sequence.cancelled for sequence in self._waiting) or (
+        return any(flight.cancelled for flight in self._waiting) or (
             bool(self._waiting) and len(self._running) < self.max_batch
         )
 
-    def _is_ready(self, sequence: _Sequence) -> bool:
-        return len(sequence.pieces) < self.queue_size
+    def _is_ready(self, flight: Flight) -> bool:
+        return len(flight.pieces) < self.queue_size
 
     def _step(self) -> bool:
         ended = self._admit()
@@ -428,31 +255,31 @@ class Engine:
         """Let cancelled sequences go and waiting ones in."""
         outcomes = []
         with self._lock:
-            gone = [sequence for sequence in (*self._running, *self._waiting) if sequence.cancelled]
-            for sequence in gone:
-                outcomes.append(_Outcome(sequence, finish_reason="cancelled", ended=True))
+            gone = [flight for flight in (*self._running, *self._waiting) if flight.cancelled]
+            for flight in gone:
+                outcomes.append(_Outcome(flight, finish_reason="cancelled", ended=True))
             if gone:
-                self._waiting = deque(sequence for sequence in self._waiting if not sequence.cancelled)
-            for sequence in gone:
-                self._release(sequence)
+                self._waiting = deque(flight for flight in self._waiting if not flight.cancelled)
+            for flight in gone:
+                self._release(flight)
             while self._waiting and len(self._running) < self.max_batch:
-                sequence = self._waiting.popleft()
+                flight = self._waiting.popleft()
                 try:
-                    sequence.cache = self.model.new_cache()
-                    sequence.slot = self._line(self._batch, sequence)
+                    flight.cache = self.model.new_cache()
+                    flight.slot = self._line(self._batch, flight)
                 except Exception as error:
-                    outcomes.append(_Outcome(sequence, error=_model_error(error), ended=True))
+                    outcomes.append(_Outcome(flight, error=_model_error(error), ended=True))
                 else:
-                    self._running.append(sequence)
+                    self._running.append(flight)
         return outcomes
 
-    def _release(self, sequence: _Sequence) -> None:
-        if sequence in self._running:
-            self._running.remove(sequence)
-        if sequence.slot >= 0:
-            self._batch.remove(sequence.slot)
-            sequence.slot = -1
-        sequence.cache = None
+    def _release(self, flight: Flight) -> None:
+        if flight in self._running:
+            self._running.remove(flight)
+        if flight.slot >= 0:
+            self._batch.remove(flight.slot)
+            flight.slot = -1
+        flight.cache = None
 
     def _schedule(self) -> list[_Row]:
         """What the model reads in this step: of each sequence its last token, or the next part of its prompt.
@@ -461,19 +288,19 @@ class Engine:
         """
         rows = []
         budget = self.prefill_chunk
-        for sequence in self._running:
-            if not self._is_ready(sequence):
+        for flight in self._running:
+            if not self._is_ready(flight):
                 continue
-            n = len(sequence.pending)
-            if n > 1 or sequence.completion_tokens == 0:
+            n = len(flight.pending)
+            if n > 1 or flight.completion_tokens == 0:
                 n = min(n, budget)
                 budget -= n
             if n:
-                rows.append(_Row(sequence, sequence.pending[:n], n == len(sequence.pending)))
+                rows.append(_Row(flight, flight.pending[:n], n == len(flight.pending)))
         return sorted(rows, key=lambda row: not row.yields)
 
     def _advance(self, rows: list[_Row]) -> list[_Outcome]:
-        lengths = [row.sequence.cache.len for row in rows]
+        lengths = [row.flight.cache.len for row in rows]
         try:
             logits = self._forward(rows)
             columns = self._draw(rows, logits)
@@ -487,19 +314,19 @@ class Engine:
         alone = []
         for row, length in zip(rows, lengths, strict=True):
             try:
-                row.sequence.cache.truncate(length)
+                row.flight.cache.truncate(length)
             except Exception as failure:
-                outcomes.append(self._failed(row.sequence, _model_error(failure)))
+                outcomes.append(self._failed(row.flight, _model_error(failure)))
             else:
                 alone.append(row)
         if len(rows) == 1:
-            return outcomes or [self._failed(rows[0].sequence, _model_error(error))]
+            return outcomes or [self._failed(rows[0].flight, _model_error(error))]
         for row in alone:
             outcomes += self._advance([row])
         return outcomes
 
     def _forward(self, rows: list[_Row]) -> Any:
-        logits = self.model.forward([(row.sequence.cache, row.token_ids) for row in rows], positions="last")
+        logits = self.model.forward([(row.flight.cache, row.token_ids) for row in rows], positions="last")
         shape = tuple((logits.logits if isinstance(logits, self._candidates) else logits).shape)
         if len(shape) != 2 or shape[0] != len(rows):
             raise ModelError(
@@ -509,7 +336,7 @@ class Engine:
         return logits
 
     def _draw(self, rows: list[_Row], logits: Any) -> StepOutput | None:
-        slots = [row.sequence.slot for row in rows if row.yields]
+        slots = [row.flight.slot for row in rows if row.yields]
         n = len(slots)
         if not n:
             return None
@@ -520,67 +347,67 @@ class Engine:
     def _outcomes(self, rows: list[_Row], columns: StepOutput | None) -> list[_Outcome]:
         outcomes = []
         for row in rows:
-            row.sequence.pending = row.sequence.pending[len(row.token_ids) :]
+            row.flight.pending = row.flight.pending[len(row.token_ids) :]
         if columns is None:
             return []
         text, frames = columns.text, columns.frames
         text_offsets, frame_offsets = columns.text_offsets.tolist(), columns.frame_offsets.tolist()
         tokens, finishes, statuses = columns.tokens.tolist(), columns.finish.tolist(), columns.status.tolist()
         for i, token in enumerate(tokens):
-            sequence = rows[i].sequence
+            flight = rows[i].flight
             finish = FinishReason(finishes[i])
             if finish is FinishReason.ERROR:
-                outcomes.append(self._failed(sequence, _no_token(RowStatus(statuses[i]))))
+                outcomes.append(self._failed(flight, _no_token(RowStatus(statuses[i]))))
                 continue
             self._tokens += 1
-            sequence.pending = [token]
+            flight.pending = [token]
             stop_index = int(columns.stop_index[i])
             piece = Piece(
                 text[text_offsets[i] : text_offsets[i + 1]].decode(),
                 [token],
-                [] if sequence.request.params.logprobs is None else [_logprob(columns, i)],
+                [] if flight.request.params.logprobs is None else [_logprob(columns, i)],
                 frames[frame_offsets[i] : frame_offsets[i + 1]],
                 finish.reason,
-                None if stop_index < 0 else sequence.request.stop[stop_index],
+                None if stop_index < 0 else flight.request.stop[stop_index],
             )
             ended = finish is not FinishReason.RUNNING
-            outcomes.append(_Outcome(sequence, piece, finish_reason=finish.reason, ended=ended))
+            outcomes.append(_Outcome(flight, piece, finish_reason=finish.reason, ended=ended))
             if ended:
                 with self._lock:
-                    self._release(sequence)
+                    self._release(flight)
         return outcomes
 
-    def _failed(self, sequence: _Sequence, error: Exception) -> _Outcome:
+    def _failed(self, flight: Flight, error: Exception) -> _Outcome:
         with self._lock:
-            self._release(sequence)
-        return _Outcome(sequence, error=error, ended=True)
+            self._release(flight)
+        return _Outcome(flight, error=error, ended=True)
 
     def _fail_all(self, error: Exception) -> None:
         with self._lock:
-            sequences = [*self._running, *self._waiting]
+            flights = [*self._running, *self._waiting]
             self._running, self._waiting = [], deque()
-        self._deliver([_Outcome(sequence, error=error, ended=True) for sequence in sequences])
+        self._deliver([_Outcome(flight, error=error, ended=True) for flight in flights])
 
     def _deliver(self, outcomes: list[_Outcome]) -> None:
         """Hand the outcomes of a step over, and wake each event loop once."""
         wake: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for outcome in outcomes:
-            sequence = outcome.sequence
-            with sequence.lock:
+            flight = outcome.flight
+            with flight.lock:
                 if outcome.piece is not None:
-                    sequence.pieces.append(outcome.piece)
-                    sequence.completion_tokens += len(outcome.piece.token_ids)
+                    flight.pieces.append(outcome.piece)
+                    flight.completion_tokens += len(outcome.piece.token_ids)
                 if outcome.ended:
-                    sequence.ended = True
-                    sequence.error = outcome.error
-                    sequence.finish_reason = outcome.finish_reason
+                    flight.ended = True
+                    flight.error = outcome.error
+                    flight.finish_reason = outcome.finish_reason
                     if outcome.finish_reason == "cancelled":
-                        sequence.pieces.clear()
-                if sequence.waiter is not None:
-                    loop, future = sequence.waiter
-                    sequence.waiter = None
+                        flight.pieces.clear()
+                if flight.waiter is not None:
+                    loop, future = flight.waiter
+                    flight.waiter = None
                     wake.setdefault(loop, []).append(future)
-                sequence.lock.notify_all()
+                flight.lock.notify_all()
         for loop, futures in wake.items():
             # A loop that is closed has no reader left; its generations are let go of and so cancelled.
             with suppress(RuntimeError):
@@ -591,7 +418,7 @@ class Engine:
 class _Row:
     """What the model reads of one sequence in one step."""
 
-    sequence: _Sequence
+    flight: Flight
     token_ids: list[int]
     yields: bool
     """Whether its last position is where the next token is drawn."""
@@ -601,7 +428,7 @@ class _Row:
 class _Outcome:
     """What one step came to for one sequence."""
 
-    sequence: _Sequence
+    flight: Flight
     piece: Piece | None = None
     error: Exception | None = None
     finish_reason: str | None = None

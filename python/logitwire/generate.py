@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 from logitwire._core import SamplingParams, Tokenizer, Vocab
-from logitwire.engine import Engine, Generation, Piece, Request, TokenLogprob
+from logitwire.engine import Engine
 from logitwire.errors import ParameterError
+from logitwire.generation import Generation, Piece, Request, TokenLogprob
 
 
 class Options(TypedDict, total=False):

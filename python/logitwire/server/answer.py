@@ -14,7 +14,7 @@ from .logprobs import chat_logprobs, completion_logprobs, shown
 
 if TYPE_CHECKING:
     from logitwire._core import Vocab
-    from logitwire.engine import Generation, Piece
+    from logitwire.generation import Generation, Piece
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from logitwire.errors import TokenIdError
 
 if TYPE_CHECKING:
     from logitwire._core import Vocab
-    from logitwire.engine import Piece, TokenLogprob
+    from logitwire.generation import Piece, TokenLogprob
 
 _LOWEST = -9999.0
 """JSON has no -inf; this is what OpenAI sends for it."""

@@ -19,8 +19,8 @@ from starlette.types import ASGIApp
 
 from logitwire import sse
 from logitwire._core import SamplingParams, Tokenizer
-from logitwire.engine import Request
 from logitwire.errors import EngineClosedError, ModelNotFoundError, ParameterError
+from logitwire.generation import Request
 from logitwire.prompt import chat_ids
 
 from .answer import usage, whole_chat, whole_completion
@@ -29,7 +29,8 @@ from .reply import Events, Whole
 from .requests import ChatCompletionRequest, CompletionRequest, Generate
 
 if TYPE_CHECKING:
-    from logitwire.engine import Engine, Generation
+    from logitwire.engine import Engine
+    from logitwire.generation import Generation
 
 DEFAULT_COMPLETION_TOKENS = 16
 """What OpenAI's completions default to. A chat fills the context."""

@@ -20,7 +20,7 @@ from logitwire.errors import EngineError
 from .errors import describe, note
 
 if TYPE_CHECKING:
-    from logitwire.engine import Generation, Piece
+    from logitwire.generation import Generation, Piece
 
 T = TypeVar("T")
 
