@@ -682,6 +682,8 @@ mod tests {
                 "{% set x = 1 if missing else 2 %}{{ x }}{% set y = (1, 2) %}{{ y }}{% set z %}b{% endset %}{{ z }}",
                 "2(1, 2)b",
             ),
+            ("{{ {'a': {'b': 1}} ~ '{% set x = 1 %}' }}", "{'a': {'b': 1}}{% set x = 1 %}"),
+            ("{% set x | indent(width=2) %}a\nb{% endset %}{{ x }}", "a\n  b"),
             ("{% set x = '%}=' %}{{ x }}{{ {'a': {'b': '}}'}} }}", "%}={'a': {'b': '}}'}}"),
             (
                 "{% for i in range(5) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}",
