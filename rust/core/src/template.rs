@@ -683,7 +683,7 @@ mod tests {
                 "2(1, 2)b",
             ),
             ("{{ {'a': {'b': 1}} ~ '{% set x = 1 %}' }}", "{'a': {'b': 1}}{% set x = 1 %}"),
-            ("{% set x | indent(width=2) %}a\nb{% endset %}{{ x }}", "a\n  b"),
+            ("{% set x | indent(width=2, first=true) %}a\nb{% endset %}{{ x }}", "  a\n  b"),
             ("{% set x = '%}=' %}{{ x }}{{ {'a': {'b': '}}'}} }}", "%}={'a': {'b': '}}'}}"),
             (
                 "{% for i in range(5) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}",
