@@ -6,6 +6,7 @@ The real model against other implementations is in test_model_truth.py.
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -285,6 +286,8 @@ BAD_FILES: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], Any], str]
     "heads by layer": (key("llama.attention.head_count_kv", [2, 2, 1]), r"head_count_kv is \[2, 2, 1\]"),
     "no key": (without("llama.embedding_length"), "llama.embedding_length is missing"),
     "epsilon 0": (key("llama.attention.layer_norm_rms_epsilon", 0.0), "layer_norm_rms_epsilon is 0.0"),
+    "epsilon beyond": (key("llama.attention.layer_norm_rms_epsilon", 1e30), "expected a number from 1e-30 to 1.0"),
+    "rope below 1": (key("llama.rope.freq_base", 1e-40), "rope.freq_base is .*, expected a number from 1.0"),
     "rope of nan": (key("llama.rope.freq_base", float("nan")), "rope.freq_base is nan"),
     "heads that do not divide": (key("llama.attention.head_count_kv", 3), "must divide evenly"),
     "part of a head rotated": (key("llama.rope.dimension_count", 8), "rope.dimension_count is 8, only 16"),
@@ -322,6 +325,61 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, case: str) -> None:
     path = save(tmp_path / "bad.gguf", metadata, tensors)
     with pytest.raises(ModelFileError, match=f"bad.gguf: .*{message}"):
         models.load(path)
+
+
+HYPERPARAMETERS = [
+    "block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
+    "attention.head_count_kv", "attention.key_length", "attention.value_length", "rope.dimension_count",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+@pytest.mark.parametrize("value", [-1, 0, 1 << 31, (1 << 32) - 1, 1 << 34, 1 << 62, (1 << 63) - 1, True, 1.5])
+def test_no_value_of_a_hyperparameter_is_more_than_an_error(tmp_path: Path, name: str, value: Any) -> None:
+    metadata, tensors = reference.tiny(1)
+    metadata[f"llama.{name}"] = value
+    path = save(tmp_path / "bad.gguf", metadata, tensors)
+    with pytest.raises(ModelFileError, match=rf"bad.gguf: llama.{name} is .*, expected a positive integer"):
+        models.load(path)
+
+
+@pytest.mark.parametrize("name", ["embedding_length", "attention.key_length", "feed_forward_length", "block_count"])
+@pytest.mark.parametrize("value", [1 << 26, 1 << 30])
+def test_a_file_takes_no_more_memory_than_its_tensors(tmp_path: Path, name: str, value: int) -> None:
+    metadata, tensors = reference.tiny(1)
+    del metadata["llama.rope.dimension_count"]
+    metadata |= {f"llama.{name}": value, "llama.attention.head_count": 2}
+    if name == "attention.key_length":
+        metadata["llama.attention.value_length"] = value
+    path = save(tmp_path / "bad.gguf", metadata, tensors)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=r"bad\.gguf: tensor .*(shape|missing)"):
+            models.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_numpy_cannot_hold_is_the_files_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "huge.gguf", *reference.tiny(1))
+    for error in (MemoryError(), OverflowError("too large"), ValueError("array is too big")):
+
+        def fail(*args: Any, error: Exception = error, **options: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr("logitwire.models.llama._columns", fail)
+        with pytest.raises(ModelFileError, match=r"huge\.gguf: .*(memory|too)") as caught:
+            models.load(path)
+        assert caught.value.__cause__ is error
+
+
+def test_weights_that_overflow_at_load_give_no_warning(tmp_path: Path) -> None:
+    metadata, tensors = reference.tiny(2)
+    tensors["blk.1.attn_norm.weight"] = writer.Quantized(np.full(64, 3e38), "F32")
+    tensors["blk.1.attn_q.weight"] = writer.Quantized(np.full((64, 64), 3e38), "F32")
+    model = models.load(save(tmp_path / "large.gguf", metadata, tensors))
+    assert not np.isfinite(model.forward([(model.new_cache(), IDS)])).all()
 
 
 def test_keys_that_ask_for_nothing_are_no_matter(tmp_path: Path, tiny: LlamaGguf) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import mmap
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,10 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logitwire._core import ChatTemplate, Gguf, Tokenizer
-from logitwire.errors import ModelFileError
+from logitwire.errors import LogitwireError, ModelFileError
 from logitwire.models.protocol import check_rows, check_truncation
 
 Float32 = NDArray[np.float32]
+
+_LARGEST_NUMBER = 2**31 - 1
+"""Of any hyperparameter; far beyond every model, and positions fit any integer there is."""
 
 _SMALLEST_CACHE = 64
 _QUERY_BLOCK = 128
@@ -98,11 +102,10 @@ class LlamaGguf:
     """
 
     def __init__(self, path: str | PathLike[str], *, name: str | None = None) -> None:
-        try:
-            gguf = _open(path)
+        gguf = open_gguf(path)
+        # No warnings, as in forward: a file may hold any number, and what overflows here is a NaN row there.
+        with _named(path), np.errstate(all="ignore"):
             self._read(gguf)
-        except ModelFileError as error:
-            raise ModelFileError(f"{fspath(path)}: {error}", hint=error.hint, offset=error.offset) from error
         self.name = Path(path).stem if name is None else name
 
     def _read(self, gguf: Gguf) -> None:
@@ -113,8 +116,8 @@ class LlamaGguf:
         n_heads = file.positive("attention.head_count")
         n_kv_heads = file.positive("attention.head_count_kv", n_heads)
         head_dim = file.positive("attention.key_length", dim // n_heads)
-        rope_base = file.number("rope.freq_base", 10000.0)
-        self._epsilon = np.float32(file.number("attention.layer_norm_rms_epsilon"))
+        rope_base = file.number("rope.freq_base", 10000.0, least=1.0)
+        self._epsilon = np.float32(file.number("attention.layer_norm_rms_epsilon", most=1.0))
         self.context_length = file.positive("context_length")
         for key, expected in (
             ("attention.key_length", head_dim),
@@ -131,7 +134,6 @@ class LlamaGguf:
         file.refuse_the_rest()
 
         self._n_heads, self._n_kv_heads, self._head_dim = n_heads, n_kv_heads, head_dim
-        self._frequencies = rope_base ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
         self.vocab_size = file.rows("token_embd.weight")
         q_dim, kv_dim = n_heads * head_dim, n_kv_heads * head_dim
         scale = np.float32(head_dim**-0.5)
@@ -165,6 +167,8 @@ class LlamaGguf:
             self._output = _columns(embedding)
             self._embedding = self._output.T
         file.refuse_unread_tensors()
+        # Only now: until a tensor had its shape, head_dim was but the file's word.
+        self._frequencies = rope_base ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
 
         has_tokenizer = "tokenizer.ggml.model" in file.metadata
         self.tokenizer: Tokenizer | None = Tokenizer.from_gguf(gguf) if has_tokenizer else None
@@ -274,15 +278,32 @@ def _columns(*weights: Float32, gain: Float32 | None = None) -> Float32:
     return columns
 
 
-def _open(path: str | PathLike[str]) -> Gguf:
+def open_gguf(path: str | PathLike[str]) -> Gguf:
+    """The file, mapped and its header read; errors name it. Raises ModelFileError."""
+    with _named(path):
+        try:
+            with open(path, "rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise ModelFileError(f"cannot be read: {error.strerror}") from error
+        except ValueError as error:  # how mmap refuses an empty file
+            raise ModelFileError("the file is empty", offset=0) from error
+        return Gguf(mapped)
+
+
+@contextmanager
+def _named(path: str | PathLike[str]) -> Iterator[None]:
+    """What goes wrong with a file's content inside is a ModelFileError that names the file."""
     try:
-        with open(path, "rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise ModelFileError(f"cannot be read: {error.strerror}") from error
-    except ValueError as error:  # how mmap refuses an empty file
-        raise ModelFileError("the file is empty", offset=0) from error
-    return Gguf(mapped)
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{fspath(path)}: {error}", hint=error.hint, offset=error.offset) from error
+    except LogitwireError:
+        raise
+    except MemoryError as error:
+        raise ModelFileError(f"{fspath(path)}: there is not enough memory for it") from error
+    except (OverflowError, ValueError) as error:
+        raise ModelFileError(f"{fspath(path)}: {error}") from error
 
 
 def _chat_template(metadata: Mapping[str, Any]) -> ChatTemplate | None:
@@ -315,14 +336,16 @@ class _Weights:
 
     def positive(self, key: str, default: int | None = None) -> int:
         value = self._value(key, default)
-        if type(value) is not int or value < 1:
-            raise ModelFileError(f"llama.{key} is {reprlib.repr(value)}, expected a positive integer")
+        if type(value) is not int or not 1 <= value <= _LARGEST_NUMBER:
+            raise ModelFileError(
+                f"llama.{key} is {reprlib.repr(value)}, expected a positive integer up to {_LARGEST_NUMBER}"
+            )
         return value
 
-    def number(self, key: str, default: float | None = None) -> float:
+    def number(self, key: str, default: float | None = None, *, least: float = 1e-30, most: float = 1e30) -> float:
         value = self._value(key, default)
-        if type(value) not in (int, float) or not 0 < value < float("inf"):
-            raise ModelFileError(f"llama.{key} is {reprlib.repr(value)}, expected a positive number")
+        if type(value) not in (int, float) or not least <= value <= most:
+            raise ModelFileError(f"llama.{key} is {reprlib.repr(value)}, expected a number from {least} to {most}")
         return float(value)
 
     def _value(self, key: str, default: object) -> Any:
