@@ -548,6 +548,13 @@ def test_a_callables_numbers_become_what_the_line_takes(dtype: Any) -> None:
     assert listed.forward([(listed.new_cache(), [0])]).dtype == np.float32
 
 
+def test_logits_beyond_float32_are_infinite_without_a_warning() -> None:
+    model = models.as_model(lambda ids: np.array([0.0, 1e300, -1e300, 1e-300]))
+    with np.errstate(all="warn"):
+        out = model.forward([(model.new_cache(), [0])])
+    assert out.tolist() == [0, np.inf, -np.inf, 0]
+
+
 @pytest.mark.parametrize(
     ("result", "message"),
     [

@@ -97,9 +97,15 @@ def _is_torch(array: Any) -> bool:
 
 
 def _real_array(logits: Any) -> Any:
-    """float32 and float16 as they are; other numbers rounded to float32, which is what the line computes in."""
+    """float32 and float16 as they are; other numbers rounded to float32, which is what the line computes in.
+
+    No warning where one is too large for it: the infinity it becomes has its own status in the sampler.
+    """
     try:
         array = np.asarray(logits)
-        return array if array.dtype in (np.float32, np.float16) else array.astype(np.float32, casting="same_kind")
+        if array.dtype in (np.float32, np.float16):
+            return array
+        with np.errstate(over="ignore", under="ignore"):
+            return array.astype(np.float32, casting="same_kind")
     except (TypeError, ValueError) as error:
         raise ModelError(f"the model gave {type(logits).__name__}, which is no array of logits: {error}") from error
