@@ -552,7 +552,7 @@ def test_logits_beyond_float32_are_infinite_without_a_warning() -> None:
     model = models.as_model(lambda ids: np.array([0.0, 1e300, -1e300, 1e-300]))
     with np.errstate(all="warn"):
         out = model.forward([(model.new_cache(), [0])])
-    assert out.tolist() == [0, np.inf, -np.inf, 0]
+    assert out.tolist() == [[0, np.inf, -np.inf, 0]]
 
 
 @pytest.mark.parametrize(
