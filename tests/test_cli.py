@@ -125,6 +125,7 @@ def test_max_tokens_stop_and_verbose(run: Run, model: ScriptedModel) -> None:
         (["x", "--top-p", "0"], r"'--top-p'.*0<x<=1"),
         (["x", "--top-k", "-1"], r"'--top-k'"),
         (["x", "--seed", str(2**64)], r"'--seed'"),
+        (["x", "--stop", "y", "--stop", ""], r"'--stop': the text is empty"),
         ([""], "PROMPT is empty"),
         (["-"], "PROMPT is empty"),
         ([], "Missing argument 'PROMPT'"),
@@ -140,7 +141,6 @@ def test_wrong_usage_is_two(run: Run, model: ScriptedModel, arguments: list[str]
 
 def test_what_the_library_refuses_is_one(run: Run, model: ScriptedModel) -> None:
     one_error(run("generate", "x", "--temperature", "nan"), 1, "temperature")
-    one_error(run("generate", "x", "--stop", ""), 1, "stop")
     one_error(run("generate", "-", stdin=b"ab\xff"), 1, "not UTF-8: byte 0xff at 2")
     model.context_length = 8
     one_error(run("generate", "x" * 20), 1, "")
@@ -159,6 +159,9 @@ def test_an_unknown_model(run: Run, tmp_path: Path) -> None:
     one_error(run("tokenize", "x", "--model", str(tmp_path / "empty.gguf")), 1, "")
     one_error(run("tokenize", "x", "--model", str(tmp_path / "no.gguf")), 1, "no.gguf")
     one_error(run("tokenize", "x", "--model", str(tmp_path / "no.json")), 1, "no.json")
+    (tmp_path / "notes").write_text("no model at all, but long enough to hold a header" * 9)
+    for command in ("generate", "tokenize"):
+        one_error(run(command, "x", "--model", str(tmp_path / "notes")), 1, "notes: ")
 
 
 def test_offline_without_the_model_says_what_to_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +193,14 @@ def test_help_teaches_by_example(run: Run, command: str) -> None:
     assert f"  logitwire {command}" in result.out.partition("Examples:")[2]
     assert max(map(len, result.out.splitlines())) <= 100
     assert command in run("--help").out
+
+
+def test_alone_it_shows_its_help_as_it_is(run: Run) -> None:
+    shown = run("--help").out
+    alone = run()
+    assert alone.out + alone.err == shown  # where to and the exit code are as click's version has it
+    assert alone.code == (2 if alone.err else 0)
+    assert len(shown.splitlines()) > 10
 
 
 def test_version(run: Run) -> None:
@@ -254,6 +265,10 @@ def test_tokenize(run: Run, tokenizer: None) -> None:
     ]
     assert run("tokenize", "<|", "--ids").out == "60 124\n"
     assert run("tokenize", "", "--ids") == Result(0, "\n", "")
+
+
+def test_tokenize_has_one_shape(run: Run, tokenizer: None) -> None:
+    one_error(run("tokenize", "x", "--ids", "--json"), 2, "--ids and --json", "logitwire tokenize --help")
 
 
 # -- pull and doctor --------------------------------------------------------------------------------------------------
@@ -337,6 +352,44 @@ def test_text_comes_as_it_is_made_and_in_utf8() -> None:
     assert first + process.stdout.read() == ANSWER.encode() + b"\n"
     assert process.communicate(timeout=60) == (b"", b"")
     assert process.returncode == 0
+
+
+@posix
+@pytest.mark.parametrize("command", ["generate", "tokenize"])
+def test_a_closed_stdout_is_an_error_and_no_other_stream_is(command: str) -> None:
+    def run(closed: str) -> tuple[int, bytes, bytes]:
+        script = f'exec "$@" {closed}'
+        process = start("-c", "import os, sys; os.execvp('sh', sys.argv[1:])", "sh", "-c", script, "sh", *scripted)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    scripted = [sys.executable, str(SCRIPTED), command, "x", "--model", "no.json"]
+    code, out, err = run("1>&-")
+    assert (code, out) == (1, b"")
+    assert re.fullmatch(rb"logitwire: error: stdout is closed\nhint: .*\n", err)
+    assert run("1>&- 2>&-") == (1, b"", b"")
+    if command == "generate":
+        assert run("0<&-") == run("2>&-") == (0, ANSWER.encode() + b"\n", b"")
+    else:
+        assert run("2>&-") == (1, b"", b"")
+
+
+def test_ctrl_c_while_it_imports_is_quiet() -> None:
+    program = """if True:
+        import sys
+        from logitwire.cli import main
+
+        class Interrupted:
+            def find_spec(name, path, target=None):
+                if name == "logitwire.cli.group":
+                    raise KeyboardInterrupt
+
+        sys.meta_path.insert(0, Interrupted)
+        sys.exit(main(["--version"]))
+    """
+    process = start("-c", program)
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 130
 
 
 @posix

@@ -23,6 +23,12 @@ class CommandError(LogitwireError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. arguments: None for those of the process."""
+    # None: closed before the process began. What takes its place is open as long as the process.
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        complain(CommandError("stdout is closed", hint="to throw the output away, send it to " + os.devnull))
+        return 1
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         # In a pipe, text is UTF-8 and as it is, whatever the locale; on a terminal, what it cannot show becomes "?".
         if isinstance(stream, TextIOWrapper):
@@ -36,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from logitwire.cli.group import group
     except ModuleNotFoundError as error:
         return _install(error, "cli")
+    except KeyboardInterrupt:
+        return 130
     try:
         code = group.main(None if arguments is None else list(arguments), "logitwire", standalone_mode=False)
         sys.stdout.flush()
@@ -43,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Abort:
         return 130
     except click.UsageError as error:
+        # Its message is the help, which is no line. New in click 8.2; before, click shows it and returns 0.
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            error.show()
+            return error.exit_code
         command = error.ctx.command_path if error.ctx else "logitwire"
         complain(LogitwireError(error.format_message(), hint=f"see `{command} --help`"))
         return 2

@@ -51,6 +51,12 @@ class Sampling:
         return lw.stream(model, None, ids, max_tokens=room, params=params, stop=self.stop)
 
 
+def _no_empty_text(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in texts:
+        raise click.BadParameter("the text is empty", context, option)
+    return texts
+
+
 SAMPLING = (
     click.option(
         "--max-tokens",
@@ -85,7 +91,13 @@ SAMPLING = (
         type=click.IntRange(min=0, max=2**64 - 1),
         help="The same seed gives the same answer.  [default: another each time]",
     ),
-    click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."),
+    click.option(
+        "--stop",
+        multiple=True,
+        metavar="TEXT",
+        callback=_no_empty_text,
+        help="End before this text; may be given several times.",
+    ),
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import sys
 from pathlib import Path
 
@@ -12,15 +11,16 @@ import click
 import logitwire as lw
 from logitwire import pull
 from logitwire.cli import options, terminal
+from logitwire.models.llama import open_gguf
 
 
 @click.command()
 @click.argument("text")
 @options.with_model
-@click.option("--ids", "shape", flag_value="ids", help="Only the ids, on one line.")
-@click.option("--json", "shape", flag_value="json", help="A JSON array of id, bytes (hexadecimal), text, special.")
+@click.option("--ids", "only_ids", is_flag=True, help="Only the ids, on one line.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array of id, bytes (hexadecimal), text, special.")
 @click.option("--allow-special", is_flag=True, help="Read the text of a special token, as <|im_end|>, as that token.")
-def tokenize(text: str, model: str, offline: bool, shape: str | None, allow_special: bool) -> None:
+def tokenize(text: str, model: str, offline: bool, only_ids: bool, as_json: bool, allow_special: bool) -> None:
     """Show the tokens of TEXT: id, bytes in hexadecimal, text.
 
     A TEXT of - is read from stdin, without its last line end. In a pipe the columns are separated by tabs and
@@ -34,14 +34,16 @@ def tokenize(text: str, model: str, offline: bool, shape: str | None, allow_spec
       logitwire tokenize - --ids < book.txt | wc -w
       logitwire tokenize "naïve" --model tokenizer.json --json
     """
+    if only_ids and as_json:
+        raise click.UsageError("--ids and --json are two shapes of the output, and it has one")
     text = options.text_of(text)
     tokenizer = _tokenizer(model, offline=offline)
     ids = tokenizer.encode(text, allow_special=allow_special)
-    if shape == "ids":
+    if only_ids:
         click.echo(" ".join(map(str, ids)))
         return
     rows = [(id, tokenizer.vocab.token_bytes(id), tokenizer.vocab.is_special(id)) for id in ids]
-    if shape == "json":
+    if as_json:
         shown = [{"id": id, "bytes": b.hex(), "text": _text(b), "special": special} for id, b, special in rows]
         click.echo(json.dumps(shown, ensure_ascii=False))
     elif sys.stdout.isatty():
@@ -62,11 +64,7 @@ def _tokenizer(name: str, *, offline: bool) -> lw.Tokenizer:
         path = pull.model_path(name)
     else:
         path = Path(name)
-    with path.open("rb") as file:
-        is_empty = file.seek(0, 2) == 0  # which cannot be mapped
-        return lw.Tokenizer.from_gguf(
-            lw.Gguf(b"" if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        )
+    return lw.Tokenizer.from_gguf(open_gguf(path))
 
 
 def _text(content: bytes) -> str | None:
