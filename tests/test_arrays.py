@@ -144,7 +144,7 @@ def test_an_address_that_is_not_aligned() -> None:
         step(np.frombuffer(data, np.float32, offset=1).reshape(B, V))
 
 
-@pytest.mark.parametrize("shape", [(1 << 20, V), (1 << 20, 0)])
+@pytest.mark.parametrize("shape", [(1 << 20, V), (1 << 20, 0), (1 << 40, V), (1 << 40, 0)])
 def test_more_rows_than_anyone_has_cost_nothing(shape: tuple[int, int]) -> None:
     """A view may claim any number of rows: they are counted before anything is made of them."""
     with pytest.raises((lw.ArrayError, lw.LimitError)):
@@ -387,3 +387,10 @@ def test_a_mask_from_torch_or_strided() -> None:
     mask[::2, 3] = 1 << 5
     for given in (mask[::2], torch.from_numpy(mask)[::2], torch.from_numpy(mask[::2].copy())):
         assert sampler.step(logits(), slots, mask=given).tokens.tolist() == [101] * B
+
+
+def test_more_mask_rows_than_anyone_has_cost_nothing() -> None:
+    mask = np.broadcast_to(np.zeros(1, np.int32), (1 << 40, 1))
+    with pytest.raises(lw.LimitError) as caught:
+        lw.apply_mask(np.zeros((1, 32), np.float32), mask)
+    assert caught.value.limit == "batch_rows"

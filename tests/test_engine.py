@@ -751,3 +751,118 @@ def test_a_reader_with_much_to_read_leaves_the_loop_to_others() -> None:
     asyncio.run(main())
     assert len(turns) == 8
     assert turns[1:] == [True] * 7
+
+
+def test_letting_go_of_a_paused_generation_frees_its_slot() -> None:
+    with lw.Engine(NullModel(PADDED), TOKENIZER, max_batch=1, queue_size=2).start() as engine:
+        first = engine.submit(lw.Request(prompt_ids=[1], ignore_eos=True))
+        next(first)
+        second = engine.submit(requests()[0])
+        del first
+        assert gather(list(second)) == alone(requests()[0])
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_whatever_a_model_raises_in_the_engines_thread_is_its_own(error: type[BaseException]) -> None:
+    class Leaves(NullModel):
+        def forward(self, rows: Any, *, positions: Any = "last") -> Any:
+            if any(list(ids) == [1] for _, ids in rows):
+                raise error
+            return super().forward(rows, positions=positions)
+
+    with lw.Engine(Leaves(PADDED), TOKENIZER).start() as engine:
+        good, bad = engine.submit(requests()[1]), engine.submit(lw.Request(prompt_ids=[1]))
+        with pytest.raises(lw.ModelError, match=error.__name__):
+            list(bad)
+        assert gather(list(good)) == alone(requests()[1])
+        assert not engine.closed
+
+
+def test_an_engine_that_breaks_is_closed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with lw.Engine(NullModel(PADDED), TOKENIZER) as engine:
+        monkeypatch.setattr(engine, "_schedule", lambda: 1 / 0)
+        generation = engine.submit(requests()[0])
+        engine.start()
+        with pytest.raises(lw.EngineClosedError):
+            list(generation)
+        assert engine.closed
+
+
+def test_starting_while_somebody_reads_by_hand() -> None:
+    for _ in range(10):
+        engine = lw.Engine(NullModel(PADDED), TOKENIZER)
+        generation = engine.submit(requests()[4])
+        starter = threading.Timer(0.001, engine.start)
+        starter.start()
+        assert gather(list(generation)) == alone(requests()[4])
+        starter.join()
+        engine.close()
+
+
+def test_a_request_is_what_it_was_when_it_was_submitted() -> None:
+    engine = lw.Engine(NullModel(PADDED), TOKENIZER)
+    stops, prompt = ["a", "é"], [2, 3]
+    changed = engine.submit(lw.Request(prompt_ids=prompt, params=requests()[1].params, max_tokens=25, stop=stops))
+    pieces = [next(changed)]
+    stops.clear()
+    prompt.clear()
+    assert [*pieces, *changed][-1].stop == alone(requests()[1]).stop
+    first = int(logits_after([1], PADDED)[: len(VOCAB)].argmax())
+    once = lw.Request(prompt_ids=iter([1]), params=lw.SamplingParams(temperature=0), stop_token_ids=iter([first]))
+    assert [piece.finish_reason for piece in engine.submit(once)] == ["stop"]
+    with pytest.raises(lw.ParameterError, match="stop"):
+        engine.submit(lw.Request(prompt_ids=[1], stop="END"))
+
+
+@pytest.mark.parametrize("max_tokens", [True, "3", 2.0])
+def test_max_tokens_is_a_whole_number(max_tokens: Any) -> None:
+    with pytest.raises(lw.ParameterError, match="max_tokens"):
+        lw.Engine(NullModel(PADDED), TOKENIZER).submit(lw.Request(prompt_ids=[1], max_tokens=max_tokens))
+
+
+def test_one_reader_at_a_time() -> None:
+    gate = threading.Event()
+
+    class Gated(NullModel):
+        def forward(self, rows: Any, *, positions: Any = "last") -> Any:
+            assert gate.wait(60)
+            return super().forward(rows, positions=positions)
+
+    async def main(engine: lw.Engine) -> None:
+        generation = engine.submit(requests()[3])
+        first = asyncio.ensure_future(generation.take())
+        await asyncio.sleep(0.01)
+        with pytest.raises(lw.EngineError, match="already"):
+            await generation.take()
+        gate.set()
+        assert await first
+
+    with lw.Engine(Gated(PADDED), TOKENIZER).start() as engine:
+        asyncio.run(main(engine))
+
+
+def test_a_cache_of_another_kind_fails_its_own_request() -> None:
+    class Odd(NullModel):
+        def new_cache(self) -> Any:
+            return object()
+
+    engine = lw.Engine(Odd(PADDED), TOKENIZER)
+    with pytest.raises(lw.ModelError, match="len"):
+        list(engine.submit(requests()[0]))
+
+
+def test_the_models_own_error_is_the_one_told() -> None:
+    class Stuck(NullCache):
+        def truncate(self, n: int, /) -> None:
+            raise OSError("cannot go back")
+
+    class Bad(NullModel):
+        def new_cache(self) -> Any:
+            return Stuck()
+
+        def forward(self, rows: Any, *, positions: Any = "last") -> Any:
+            raise ValueError("what went wrong")
+
+    with pytest.raises(lw.ModelError, match="what went wrong") as caught:
+        list(lw.Engine(Bad(PADDED), TOKENIZER).submit(requests()[0]))
+    assert "cannot go back" in caught.value.__notes__[0]

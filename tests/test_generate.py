@@ -249,3 +249,13 @@ def test_smollm2_stops_at_a_string_and_at_its_end(smollm2: Any) -> None:
     assert answer.finish_reason == "stop"
     assert answer.token_ids[-1] in smollm2.tokenizer.eos_ids
     assert answer.text == "The capital of France is Paris."
+
+
+def test_what_nobody_asked_for_fits_into_the_context() -> None:
+    class Short(NullModel):
+        context_length = 10
+
+    completion = lw.generate(Short(PADDED), TOKENIZER, [1, 2, 3], seed=1, ignore_eos=True)
+    assert (len(completion.token_ids), completion.finish_reason) == (7, "length")
+    with pytest.raises(lw.ParameterError, match="max_tokens"):
+        lw.generate(Short(PADDED), TOKENIZER, [1, 2, 3], max_tokens=8)

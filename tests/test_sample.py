@@ -331,8 +331,17 @@ def test_the_model_s_own_row_includes_its_padding() -> None:
     params = Params(temperature=0, logprobs=3)
     row = np.array([1, 2, 9, 8, 7, 6], np.float32)
     out = sampler.step(row[None], [sampler.add(lw_params(params))])
-    exists = np.array([True, True, False, False, False, False])
-    assert_row(out, 0, reference.sample(row, params, 0, exists), None)
+    want = reference.sample(row, params, 0, np.array([True, True, False, False, False, False]))
+    assert (out.tokens.tolist(), out.ranks.tolist()) == ([want.token], [want.rank])
+    assert bits(out.logprobs[0]) == bits(want.logprob)
+
+
+def test_what_the_vocabulary_lacks_is_not_among_the_most_likely() -> None:
+    sampler = lw.Sampler(6, vocab=lw.Vocab.from_bytes([b"a", b"b"]))
+    row = np.array([1, 2, 9, 8, 7, 6], np.float32)
+    out = sampler.step(row[None], [sampler.add(lw.SamplingParams(temperature=0, logprobs=3))])
+    assert out.top_ids.tolist() == [[1, 0, -1]]
+    assert bits(out.top_logprobs[0][0]) == bits(out.logprobs[0])
 
 
 def test_padding_may_be_nan_or_infinite() -> None:
@@ -554,6 +563,41 @@ def test_apply_leaves_what_the_rule_says(width: int) -> None:
             sampler.apply(got, [sampler.add(lw_params(params)) for _ in kinds])
             for i, (kind, row) in enumerate(kinds):
                 assert np.array_equal(got[i], reference.apply(row, params)), (width, kind, params)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("temperature", [1e-4, 1e-38, 1e-50])
+def test_apply_never_overflows(temperature: float, dtype: type) -> None:
+    row = np.array([[0, 20, 10, 20, -5]], dtype)
+    sampler = lw.Sampler(5)
+    sampler.apply(row, [sampler.add(lw.SamplingParams(temperature=temperature, top_k=4))])
+    if temperature > 1e-10 and dtype is np.float32:
+        assert row[0, 1] == row[0, 3] == np.float32(20) / np.float32(temperature)
+    else:
+        assert row[0, 1] == row[0, 3] == 0
+    assert np.isfinite(row[0, :4]).all()
+    assert row[0, 4] == -np.inf
+    assert row[0, 2] < row[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "want"), [(0.0, [-np.inf, 0, -np.inf, -np.inf]), (1.0, [-np.inf, 0, -np.inf, 0])]
+)
+def test_apply_to_infinite_logits_keeps_those(temperature: float, want: list[float]) -> None:
+    sampler = lw.Sampler(4)
+    row = np.array([[1, np.inf, 2, np.inf]], np.float32)
+    sampler.apply(row, [sampler.add(lw.SamplingParams(temperature=temperature))])
+    assert row.tolist() == [want]
+
+
+def test_an_infinite_candidate_is_as_likely_as_in_a_full_row() -> None:
+    sampler = lw.Sampler(4)
+    row = np.array([[1, np.inf, 2, 0]], np.float32)
+    params = lw.SamplingParams(seed=1, logprobs=2)
+    dense = sampler.step(row, [sampler.add(params)])
+    ids, lse = np.arange(4, dtype=np.int32)[None], np.array([np.inf], np.float32)
+    few = sampler.step_candidates(ids, row, lse, [sampler.add(params)])
+    assert few.logprobs.tolist() == dense.logprobs.tolist() == [0.0]
 
 
 def test_apply_draws_nothing() -> None:

@@ -432,7 +432,7 @@ BAD_COMPLETION: list[tuple[dict[str, Any], str | None]] = [
     ({"prompt": [True]}, "prompt[0]"),
     ({"prompt": [-1]}, "prompt[0]"),
     ({"prompt": {"a": 1}}, "prompt"),
-    ({"prompt": [100_000]}, None),
+    ({"prompt": [100_000]}, "prompt"),
     ({"prompt": "x" * 200}, "prompt"),
     ({"logprobs": 21}, "logprobs"),
     ({"logprobs": True}, "logprobs"),
@@ -739,6 +739,27 @@ def test_a_slow_client_pauses_only_itself() -> None:
         assert engine.stats()["running"] == 1
         while engine.stats()["tokens"] == paused_at:
             assert slow.recv(65536)
+
+
+def test_clients_that_read_nothing_give_their_places_up() -> None:
+    with lw.Engine(NullModel(), max_batch=2, queue_size=16) as engine, contextlib.ExitStack() as stack:
+        address = stack.enter_context(served(lw.server.create_app(engine, write_stall_s=0.2)))
+        for _ in range(2):
+            stack.enter_context(
+                contextlib.closing(_open(address, {"prompt": "x", "max_tokens": 1_000_000, "stream": True}))
+            )
+        other = httpx.post(address + COMPLETIONS, json={"prompt": "y", "max_tokens": 20}, timeout=60)
+        assert other.json()["usage"]["completion_tokens"] == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [({"prompt": [1, 10**6]}, "prompt"), ({"stop": "x" * 1200}, "stop"), ({"stop": ["x"] * 17}, "stop")],
+)
+def test_an_error_names_the_field_that_was_sent(changes: dict[str, Any], param: str) -> None:
+    with lw.Engine(NullModel()) as engine:
+        answer = call(lw.server.create_app(engine), "POST", COMPLETIONS, {"prompt": "x"} | changes)
+        assert (answer.status, answer.json["error"]["param"]) == (400, param)
 
 
 def test_a_fault_before_the_first_byte_has_its_status() -> None:

@@ -249,7 +249,8 @@ class SampleOutput:
         """(batch,) 1 + the number of tokens with a larger logit in that row; 0 where it was not asked for."""
     @property
     def top_ids(self) -> NDArray[np.int32]:
-        """(batch, n) the most likely tokens of the model's own row, -1 past what a row asked for."""
+        """(batch, n) the most likely tokens of the model's own row that the vocabulary has, -1 past what a row asked
+        for."""
     @property
     def top_logprobs(self) -> NDArray[np.float32]:
         """(batch, n) their log-probabilities, NaN past what a row asked for."""
@@ -289,8 +290,12 @@ class Sampler:
         those of the full row. An id of -1 is padding. Raises ArrayError, SlotError, TokenIdError."""
 
     def apply(self, logits: _Logits, slots: Sequence[int]) -> None:
-        """Apply each slot's processors to its row in place and draw nothing: scaled by the temperature, everything cut
-        is -inf. Rows with temperature 0 keep their largest logit only. Raises ArrayError, SlotError."""
+        """Apply each slot's processors to its row in place and draw nothing.
+
+        What is kept is divided by the temperature, everything cut is -inf; temperature 0 keeps the largest logit only.
+        Where the division would overflow the row's dtype, the largest kept becomes 0 and the others finite numbers
+        below it: the same distribution. A row with NaN is left as it is. Raises ArrayError, SlotError.
+        """
 
 @final
 class Framer:
@@ -494,7 +499,8 @@ class Gguf:
 class ChatTemplate:
     """A Jinja chat template, run without any way into Python.
 
-    Bounded by fuel (instructions and bytes processed) and a cap on the output.
+    Bounded by fuel (instructions, and most of the data processed) and a cap on the output. One thing is not: a macro
+    that doubles its arguments, call after call, can take long and much memory. Run templates of models you chose.
     """
 
     def __new__(cls, source: str, /, *, bos_token: str = "", eos_token: str = "") -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,9 @@ from logitwire.status import FinishReason, RowStatus
 if TYPE_CHECKING:
     import asyncio
 
+LET_GO_S = 0.05
+"""How often an engine whose sequences are all paused looks whether one was let go of."""
+
 
 class Engine:
     """Runs requests on one model. Drive it by `step` yourself, or `start` its thread.
@@ -29,7 +32,7 @@ class Engine:
     model: a `models.Model`, or a callable `f(token_ids) -> logits`. tokenizer: a Tokenizer or a Vocab; None takes the
     model's own. max_batch: requests decoded together. max_waiting: requests queued beyond those. prefill_chunk: prompt
     tokens the model reads in one step, shared by all prompts, so that long ones do not hold up the others.
-    queue_size: pieces a reader may fall behind before its sequence pauses.
+    queue_size: pieces a reader may fall behind before its sequence pauses; a paused one keeps its place.
 
     Raises ModelError if the model is none, VocabError if the vocabulary is larger than the model's logits are wide.
     """
@@ -88,7 +91,12 @@ class Engine:
         """
         if isinstance(request.prompt_ids, str | bytes | bytearray):
             raise TypeError("prompt_ids is text, expected token ids")
+        if isinstance(request.stop, str):
+            raise ParameterError("stop is a string, expected a sequence of strings", field="stop")
+        # The engine's own copies: what a caller does to theirs later is not its business.
         prompt_ids = list(request.prompt_ids)
+        stops, stop_ids = tuple(request.stop), tuple(request.stop_token_ids)
+        request = replace(request, prompt_ids=prompt_ids, stop=stops, stop_token_ids=stop_ids)
         flight = Flight(request, prompt_ids, self._max_tokens(request, len(prompt_ids)))
         # Everything that can be wrong with a request is found here, in its own caller.
         self._line(Batch(self.vocab), flight)
@@ -104,7 +112,7 @@ class Engine:
     def _max_tokens(self, request: Request, n_prompt: int) -> int | None:
         if n_prompt == 0:
             raise _out_of_range("prompt_ids", "no token", "at least one")
-        if request.max_tokens is not None and request.max_tokens < 1:
+        if request.max_tokens is not None and (type(request.max_tokens) is not int or request.max_tokens < 1):
             raise _out_of_range("max_tokens", request.max_tokens, "at least 1")
         if self.context_length is None:
             return request.max_tokens
@@ -192,7 +200,11 @@ class Engine:
             if self._thread is not None:
                 raise EngineError("the engine's own thread takes the steps", hint="call step() or start(), not both")
         with self._stepping:
-            return self._step()
+            # It may have been started meanwhile.
+            return not self._has_thread() and self._step()
+
+    def _has_thread(self) -> bool:
+        return self._thread is not None
 
     def _need_thread(self) -> None:
         if self._thread is None and not self._closed:
@@ -208,29 +220,38 @@ class Engine:
             with self._stepping:
                 if flight.pieces or flight.ended:
                     return
-                if not self._closed and not self._step() and not flight.ended:
-                    raise EngineError("every other generation of this engine waits to be read, and this one for them")
-            return
+                if not self._has_thread() and not self._closed:
+                    if not self._step() and not flight.ended:
+                        raise EngineError("every other generation of this engine waits to be read, this one for them")
+                    return
         with flight.lock:
             while not flight.pieces and not flight.ended:
                 flight.lock.wait()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                while not self._closed and not self._has_work():
-                    self._lock.wait()
-                if self._closed:
-                    break
-            try:
-                self._step()
-            except Exception:
-                import logging
-
-                logging.getLogger("logitwire").exception("the engine broke")
+        try:
+            while True:
                 with self._lock:
-                    self._closed = True
-        self._fail_all(EngineClosedError("the engine was closed"))
+                    while not self._closed and not self._has_work():
+                        # A generation let go of cannot wake anybody: it may happen in the middle of anything.
+                        self._lock.wait(LET_GO_S if self._running else None)
+                    if self._closed:
+                        break
+                with self._stepping:
+                    self._step()
+        except BaseException:
+            import logging
+
+            logging.getLogger("logitwire").exception("the engine broke")
+        finally:
+            with self._lock:
+                self._closed = True
+            self._fail_all(EngineClosedError("the engine was closed"))
+
+    def _is_the_models(self, error: BaseException) -> bool:
+        """Whether the model is to blame. In the engine's own thread it is for everything; elsewhere an interrupt is the
+        caller's."""
+        return isinstance(error, Exception) or threading.current_thread() is self._thread
 
     def _has_work(self) -> bool:
         if any(flight.cancelled or self._is_ready(flight) for flight in self._running):
@@ -266,8 +287,12 @@ class Engine:
                 flight = self._waiting.popleft()
                 try:
                     flight.cache = self.model.new_cache()
+                    if flight.cache.len != 0:
+                        raise ModelError(f"new_cache() gave a cache that holds {flight.cache.len} tokens")
                     flight.slot = self._line(self._batch, flight)
-                except Exception as error:
+                except BaseException as error:
+                    if not self._is_the_models(error):
+                        raise
                     outcomes.append(_Outcome(flight, error=_model_error(error), ended=True))
                 else:
                     self._running.append(flight)
@@ -291,12 +316,12 @@ class Engine:
         for flight in self._running:
             if not self._is_ready(flight):
                 continue
-            n = len(flight.pending)
-            if n > 1 or flight.completion_tokens == 0:
-                n = min(n, budget)
-                budget -= n
-            if n:
-                rows.append(_Row(flight, flight.pending[:n], n == len(flight.pending)))
+            begin, end = flight.n_read, len(flight.pending)
+            if end - begin > 1 or flight.completion_tokens == 0:
+                end = min(end, begin + budget)
+                budget -= end - begin
+            if end > begin:
+                rows.append(_Row(flight, flight.pending[begin:end], end == len(flight.pending)))
         return sorted(rows, key=lambda row: not row.yields)
 
     def _advance(self, rows: list[_Row]) -> list[_Outcome]:
@@ -304,26 +329,33 @@ class Engine:
         try:
             logits = self._forward(rows)
             columns = self._draw(rows, logits)
-        except Exception as error:
-            return self._one_by_one(rows, lengths, error)
+        except BaseException as error:
+            outcomes, alone = self._put_back(rows, lengths, error)
+            if not self._is_the_models(error):
+                raise
+            if len(rows) == 1:
+                return outcomes or [self._failed(rows[0].flight, _model_error(error))]
+            for row in alone:
+                outcomes += self._advance([row])
+            return outcomes
         return self._outcomes(rows, columns)
 
-    def _one_by_one(self, rows: list[_Row], lengths: list[int], error: Exception) -> list[_Outcome]:
-        """The model failed on some of these rows: put their caches back, and find out on which."""
-        outcomes = []
-        alone = []
+    def _put_back(
+        self, rows: list[_Row], lengths: list[int], error: BaseException
+    ) -> tuple[list[_Outcome], list[_Row]]:
+        """The model failed on some of these rows. Make their caches what they were; the rows can then be tried one by
+        one, to find out on which."""
+        outcomes, alone = [], []
         for row, length in zip(rows, lengths, strict=True):
             try:
                 row.flight.cache.truncate(length)
             except Exception as failure:
-                outcomes.append(self._failed(row.flight, _model_error(failure)))
+                lost = _model_error(error)
+                lost.add_note(f"its cache could not be put back either: {failure!r}")
+                outcomes.append(self._failed(row.flight, lost))
             else:
                 alone.append(row)
-        if len(rows) == 1:
-            return outcomes or [self._failed(rows[0].flight, _model_error(error))]
-        for row in alone:
-            outcomes += self._advance([row])
-        return outcomes
+        return outcomes, alone
 
     def _forward(self, rows: list[_Row]) -> Any:
         logits = self.model.forward([(row.flight.cache, row.token_ids) for row in rows], positions="last")
@@ -347,7 +379,7 @@ class Engine:
     def _outcomes(self, rows: list[_Row], columns: StepOutput | None) -> list[_Outcome]:
         outcomes = []
         for row in rows:
-            row.flight.pending = row.flight.pending[len(row.token_ids) :]
+            row.flight.n_read += len(row.token_ids)
         if columns is None:
             return []
         text, frames = columns.text, columns.frames
@@ -360,7 +392,7 @@ class Engine:
                 outcomes.append(self._failed(flight, _no_token(RowStatus(statuses[i]))))
                 continue
             self._tokens += 1
-            flight.pending = [token]
+            flight.pending, flight.n_read = [token], 0
             stop_index = int(columns.stop_index[i])
             piece = Piece(
                 text[text_offsets[i] : text_offsets[i + 1]].decode(),
@@ -455,7 +487,7 @@ def _no_token(status: RowStatus) -> LogitsError:
     return LogitsError(what, status=status.name.lower())
 
 
-def _model_error(error: Exception) -> ModelError:
+def _model_error(error: BaseException) -> ModelError:
     if isinstance(error, ModelError):
         return error
     wrapped = ModelError(f"the model failed: {type(error).__name__}: {error}")
@@ -463,5 +495,5 @@ def _model_error(error: Exception) -> ModelError:
     return wrapped
 
 
-def _out_of_range(name: str, value: int | str, expected: str) -> ParameterError:
+def _out_of_range(name: str, value: object, expected: str) -> ParameterError:
     return ParameterError(f"{name}: {value}, expected {expected}", field=name, value=value, expected=expected)

@@ -19,7 +19,7 @@ class Options(TypedDict, total=False):
     """What `generate`, `stream` and `astream` take besides model, tokenizer and prompt."""
 
     max_tokens: int | None
-    """Default 128; None: until the model's context is full, or a stop."""
+    """Default 128, or what the context has left; None: until the model's context is full, or a stop."""
     params: SamplingParams
     """How tokens are drawn; or name its fields one by one:"""
     temperature: float
@@ -48,6 +48,7 @@ class Completion:
     prompt_tokens: int
 
 
+DEFAULT_MAX_TOKENS = 128
 _PARAMS = ("temperature", "top_k", "top_p", "seed", "logprobs")
 
 
@@ -114,4 +115,7 @@ def _submit(engine: Engine, prompt: str | Sequence[int], options: Options) -> Ge
                 "prompt is text, but there is only a Vocab", field="prompt", hint="pass token ids, or a Tokenizer"
             )
         prompt = engine.tokenizer.encode(prompt)
-    return engine.submit(Request(prompt_ids=prompt, max_tokens=fields.pop("max_tokens", 128), **fields))
+    if "max_tokens" not in fields:
+        room = DEFAULT_MAX_TOKENS if engine.context_length is None else engine.context_length - len(prompt)
+        fields["max_tokens"] = max(1, min(DEFAULT_MAX_TOKENS, room))
+    return engine.submit(Request(prompt_ids=prompt, **fields))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from logitwire._core import Framer, SamplingParams
+from logitwire.errors import EngineError
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,7 +76,8 @@ class Flight:
         self.cache: Any = None
         self.slot = -1
         self.pending: list[int] = prompt_ids
-        """Tokens the model has not seen."""
+        """Tokens for the model, of which it has read `n_read`."""
+        self.n_read = 0
         self.cancelled = False
 
         self.lock = threading.Condition()
@@ -162,6 +164,8 @@ class Generation:
                 if flight.ended:
                     break
                 self._engine._need_thread()
+                if flight.waiter is not None:
+                    raise EngineError("this generation is being read already", hint="one reader at a time")
                 future = loop.create_future()
                 flight.waiter = (loop, future)
             try:

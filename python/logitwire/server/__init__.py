@@ -30,16 +30,21 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 
-def create_app(engine: Engine, *, max_body_bytes: int = 8 * 1024 * 1024, keep_alive_s: float = 15.0) -> Starlette:
+def create_app(
+    engine: Engine, *, max_body_bytes: int = 8 * 1024 * 1024, keep_alive_s: float = 15.0, write_stall_s: float = 30.0
+) -> Starlette:
     """An ASGI app over `engine`, to run by itself or mounted in another app under any prefix.
 
     The engine is started with the first request, since a mounted app gets no lifespan; closing it is its owner's.
 
     max_body_bytes: a request body beyond it is answered with 413.
     keep_alive_s: a stream silent for so long, queueing included, gets a comment that clients ignore.
+    write_stall_s: a client that reads nothing for so long has left; until then it keeps its place in the batch.
     """
     app = Starlette(
-        routes=OpenAI(engine, max_body_bytes=max_body_bytes, keep_alive_s=keep_alive_s).routes(),
+        routes=OpenAI(
+            engine, max_body_bytes=max_body_bytes, keep_alive_s=keep_alive_s, write_stall_s=write_stall_s
+        ).routes(),
         middleware=[Middleware(Boundary)],
         exception_handlers={HTTPException: answer_error, LogitwireError: answer_error},
     )

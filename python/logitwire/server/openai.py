@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from logitwire import sse
 from logitwire._core import SamplingParams, Tokenizer
-from logitwire.errors import EngineClosedError, ModelNotFoundError, ParameterError
+from logitwire.errors import EngineClosedError, ModelNotFoundError, ParameterError, TokenIdError
 from logitwire.generation import Request
 from logitwire.prompt import chat_ids
 
@@ -52,10 +52,11 @@ T = TypeVar("T")
 class OpenAI:
     """The endpoints over one engine."""
 
-    def __init__(self, engine: Engine, *, max_body_bytes: int, keep_alive_s: float) -> None:
+    def __init__(self, engine: Engine, *, max_body_bytes: int, keep_alive_s: float, write_stall_s: float) -> None:
         self._engine = engine
         self._max_body_bytes = max_body_bytes
         self._keep_alive_s = keep_alive_s
+        self._write_stall_s = write_stall_s
         self._created = int(time.time())
 
     def routes(self) -> list[Route]:
@@ -142,7 +143,13 @@ class OpenAI:
             counts = usage(generations)
             return framer.usage(counts["prompt_tokens"], counts["completion_tokens"]) + sse.DONE
 
-        return Events(generations, first=framer.start(), last=last, keep_alive_s=self._keep_alive_s)
+        return Events(
+            generations,
+            first=framer.start(),
+            last=last,
+            keep_alive_s=self._keep_alive_s,
+            write_stall_s=self._write_stall_s,
+        )
 
     def _submit(
         self,
@@ -178,6 +185,8 @@ class OpenAI:
                 error.args = (str(error).replace(error.field, names[error.field], 1),)
                 error.field = names[error.field]
             raise
+        except TokenIdError as error:
+            raise ParameterError(str(error), field=names["prompt_ids"]) from error
 
     async def _chat_ids(self, body: ChatCompletionRequest) -> list[int]:
         engine = self._engine
@@ -188,7 +197,7 @@ class OpenAI:
                 field="messages",
                 hint="send the text to /v1/completions",
             )
-        n_characters = sum(len(turn["content"]) for turn in conversation)
+        n_characters = sum(len(text) for turn in conversation for text in turn.values())
         return await _off_loop_if_long(n_characters, chat_ids, self._tokenizer(), engine.chat_template, conversation)
 
     async def _prompt_ids(self, body: CompletionRequest) -> list[list[int]]:

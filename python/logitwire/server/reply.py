@@ -60,14 +60,18 @@ class Events:
         first: bytes,
         last: Callable[[], bytes],
         keep_alive_s: float,
+        write_stall_s: float,
     ) -> None:
         self._generations = generations
         self._first = first
         self._last = last
         self._keep_alive_s = keep_alive_s
+        self._write_stall_s = write_stall_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        work = self._stream(_EventWriter(send, self._first), scope.get("logitwire.request_id"))
+        work = self._stream(
+            _EventWriter(send, self._first, write_stall_s=self._write_stall_s), scope.get("logitwire.request_id")
+        )
         await _until_client_leaves(receive, work, self._generations)
 
     async def _stream(self, writer: _EventWriter, request_id: str | None) -> None:
@@ -93,8 +97,9 @@ class Events:
 class _EventWriter:
     """Writes one event stream, whole messages at a time."""
 
-    def __init__(self, send: Send, first: bytes) -> None:
+    def __init__(self, send: Send, first: bytes, *, write_stall_s: float) -> None:
         self.started = False
+        self._write_stall_s = write_stall_s
         self._send = send
         self._first = first
         self._lock = asyncio.Lock()
@@ -106,12 +111,13 @@ class _EventWriter:
         async with self._lock:
             self._written_at = asyncio.get_running_loop().time()
             try:
-                if not self.started:
-                    self.started = True
-                    await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-                    frames = self._first + frames
-                await self._send({"type": "http.response.body", "body": frames, "more_body": more})
-            except OSError:  # ASGI 2.4: what `send` raises once the client has left.
+                async with asyncio.timeout(self._write_stall_s):
+                    if not self.started:
+                        self.started = True
+                        await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                        frames = self._first + frames
+                    await self._send({"type": "http.response.body", "body": frames, "more_body": more})
+            except OSError:  # TimeoutError, or in ASGI 2.4 what `send` raises once the client has left.
                 raise ClientDisconnect from None
 
     async def keep_alive(self, interval_s: float) -> None:

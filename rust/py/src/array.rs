@@ -9,9 +9,11 @@ use std::ffi::{CStr, c_void};
 use std::slice;
 
 use half::{bf16, f16};
+use logitwire_core::error::Error as CoreError;
 use logitwire_core::kernels::{Row, RowMut};
+use logitwire_core::limits::Limits;
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::ffi::{PyCapsule_GetPointer, PyCapsule_IsValid};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
@@ -176,6 +178,10 @@ impl<'py> Array<'py> {
             (&[rows, columns], &[row, column]) => (rows, columns, row, column),
             _ => return array_error(format!("{name}: expected 1 or 2 dimensions, got {}", shape.len()), None),
         };
+        let maximum = Limits::DEFAULT.batch_rows;
+        if rows > maximum {
+            return Err(CoreError::Limit { limit: "batch_rows", got: rows as u64, maximum: maximum as u64 }.into());
+        }
         let size = dtype.size();
         if columns > 1 && column_stride != size as isize {
             let hint = Some("pass a contiguous copy (numpy.ascontiguousarray, tensor.contiguous())");
@@ -195,7 +201,7 @@ impl<'py> Array<'py> {
 
     /// How many elements there are.
     pub(crate) fn len(&self) -> usize {
-        self.rows * self.columns
+        self.rows.saturating_mul(self.columns)
     }
 
     /// # Safety
@@ -306,6 +312,9 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
         return array_error(format!("{name}: expected an array, got {class}"), hint);
     }
     let refused = |error: PyErr| {
+        if !error.is_instance_of::<PyException>(py) {
+            return Error::Py(error);
+        }
         let hint = Some("it must have data on the CPU; one that requires grad is exported by tensor.detach()");
         Error::Array { what: format!("{name}: it refuses to be exported: {error}"), hint }
     };

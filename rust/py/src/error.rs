@@ -51,7 +51,8 @@ fn raised(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
                     ("ParameterError", None)
                 }
                 CoreError::Limit { limit, got, maximum } => {
-                    facts.set_item("field", limit)?;
+                    let field = if limit.starts_with("stop_string") { "stop" } else { limit };
+                    facts.set_item("field", field)?;
                     facts.set_item("value", got)?;
                     facts.set_item("expected", format!("at most {maximum}"))?;
                     facts.set_item("limit", limit)?;

@@ -61,6 +61,15 @@ impl RowMut<'_> {
         }
     }
 
+    /// The largest finite number of its type.
+    pub fn largest(&self) -> f32 {
+        match self {
+            Self::F32(_) => f32::MAX,
+            Self::F16(_) => f16::MAX.to_f32(),
+            Self::Bf16(_) => bf16::MAX.to_f32(),
+        }
+    }
+
     /// Write f32 values back, rounded to nearest even. `values` has the row's length.
     pub fn store(&mut self, values: &[f32]) {
         match self {

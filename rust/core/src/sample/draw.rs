@@ -1,8 +1,9 @@
 //! From a row that is all f32 to the tokens kept and the one drawn. docs/sampling.md states the rule in full.
 
 use crate::kernels::scalar::{CHUNK, LaneSum, exp2, scale};
+use crate::mask::is_allowed;
 
-use super::row::{Allowed, Logits};
+use super::row::Logits;
 
 /// A row in f32: -inf where a token is not allowed. Position i is token i, or `ids[i]` (ascending) for candidates.
 #[derive(Debug, Default)]
@@ -31,12 +32,11 @@ impl Staged {
         }
     }
 
-    pub(super) fn disallow(&mut self, allowed: Allowed<'_>) {
-        if allowed.present.is_none() && allowed.mask.is_none() {
-            return;
-        }
+    /// -inf for every token whose bit is not set; without a mask for none.
+    pub(super) fn disallow(&mut self, mask: Option<&[u32]>) {
+        let Some(mask) = mask else { return };
         for position in 0..self.x.len() {
-            if !allowed.allows(self.id(position) as usize) {
+            if !is_allowed(mask, self.id(position) as usize) {
                 self.x[position] = f32::NEG_INFINITY;
             }
         }
@@ -67,6 +67,11 @@ pub(super) struct Cut {
 impl Cut {
     /// Everything above -inf.
     pub(super) const NONE: Self = Self { x: f32::MIN, position: usize::MAX };
+
+    /// Those at +inf.
+    pub(super) fn infinite() -> Self {
+        Self { x: f32::INFINITY, position: usize::MAX }
+    }
 
     #[inline]
     pub(super) fn keeps(self, x: f32, position: usize) -> bool {
@@ -104,9 +109,12 @@ pub(super) fn top(x: &[f32], n: usize, keys: &mut Vec<u64>, out: &mut Vec<usize>
 
 /// Where top_k cuts: the k largest, ties by lowest id.
 pub(super) fn top_k(x: &[f32], k: usize, keys: &mut Vec<u64>) -> Cut {
+    if k == 0 || k >= x.len() {
+        return Cut::NONE;
+    }
     keys.clear();
     keys.extend(x.iter().enumerate().filter(|(_, x)| **x > f32::NEG_INFINITY).map(|(i, x)| key(*x, i)));
-    if k == 0 || k >= keys.len() {
+    if k >= keys.len() {
         return Cut::NONE;
     }
     let (_, kth, _) = keys.select_nth_unstable_by(k - 1, |a, b| b.cmp(a));

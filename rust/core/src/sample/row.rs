@@ -33,14 +33,6 @@ pub struct Allowed<'a> {
     pub mask: Option<&'a [u32]>,
 }
 
-impl Allowed<'_> {
-    #[inline]
-    pub(super) fn allows(&self, token: usize) -> bool {
-        self.present.is_none_or(|present| mask::is_allowed(present, token))
-            && self.mask.is_none_or(|mask| mask::is_allowed(mask, token))
-    }
-}
-
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
@@ -95,7 +87,8 @@ pub fn sample(
     if params.logprobs.is_some() {
         scratch.raw.clone_from(&staged.x);
     }
-    staged.disallow(allowed);
+    staged.disallow(allowed.present);
+    staged.disallow(allowed.mask);
     let (status, position) = draw(&staged, params, step, scratch);
     let token = position.map(|position| staged.id(position));
     let mut draw = Draw { token, status, logprob: f32::NAN, rank: 0 };
@@ -104,9 +97,14 @@ pub fn sample(
         raw.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = f32::NEG_INFINITY);
         let normaliser = match logits {
             Logits::Dense(_) => Normaliser::of_row(&raw, scratch),
+            Logits::Candidates { .. } if maximum(&raw) == f32::INFINITY => Normaliser::of_row(&raw, scratch),
             Logits::Candidates { logsumexp, .. } => Normaliser { max: 0.0, log_z: f64::from(logsumexp), n_infinite: 0 },
         };
         (draw.logprob, draw.rank) = normaliser.report(&raw, position);
+        if let Some(present) = allowed.present {
+            let is_token = |position| mask::is_allowed(present, staged.id(position) as usize);
+            raw.iter_mut().enumerate().filter(|(i, _)| !is_token(*i)).for_each(|(_, x)| *x = f32::NEG_INFINITY);
+        }
         scratch.positions.clear();
         top(&raw, n as usize, &mut scratch.keys, &mut scratch.positions);
         top_logprobs.extend(scratch.positions.iter().map(|&i| (staged.id(i), normaliser.logprob(raw[i]))));
@@ -126,24 +124,37 @@ pub fn check_candidates(ids: &[i32]) -> Result<()> {
     }
 }
 
-/// Process a row in place and draw nothing: tokens kept are divided by the temperature, all others are -inf.
+/// Process a row in place and draw nothing. Tokens kept are divided by the temperature (0: left as they are), all others
+/// are -inf. Where that would overflow the row's type, the largest kept becomes 0 and the others are as far below it as
+/// the type allows, which is the same distribution.
 pub fn apply(mut row: RowMut<'_>, allowed: Allowed<'_>, params: &SamplingParams, scratch: &mut Scratch) -> Status {
     let mut staged = std::mem::take(&mut scratch.staged);
     staged.fill(Logits::Dense(row.as_row()));
-    staged.disallow(allowed);
-    let status = status(&staged.x);
-    if status == Status::Ok {
-        let greedy = params.temperature == 0.0;
-        let cut = match greedy {
-            true => top_k(&staged.x, 1, &mut scratch.keys),
-            false => cut(&staged, maximum(&staged.x), params, scratch),
+    staged.disallow(allowed.present);
+    let (status, max) = (status(&staged.x), maximum(&staged.x));
+    let greedy = params.temperature == 0.0;
+    let cut = match status {
+        Status::Ok if !greedy => cut(&staged, max, params, scratch),
+        Status::Ok | Status::Inf if greedy => top_k(&staged.x, 1, &mut scratch.keys),
+        Status::Inf => Cut::infinite(),
+        _ => Cut::NONE,
+    };
+    let temperature = if greedy { 1.0 } else { (params.temperature as f32).max(f32::MIN_POSITIVE) };
+    let lowest = -row.largest();
+    let kept = |position: &usize, x: &f32| cut.keeps(*x, *position);
+    let scaled = staged.x.iter().enumerate().filter(|(position, x)| kept(position, x));
+    let fits = scaled.map(|(_, x)| x / temperature).all(|x| x.abs() <= -lowest);
+    for (position, x) in staged.x.iter_mut().enumerate() {
+        *x = match kept(&position, x) {
+            false => f32::NEG_INFINITY,
+            true if fits => *x / temperature,
+            true if *x == max => 0.0,
+            true => ((*x - max) / temperature).max(lowest),
         };
-        let temperature = if greedy { 1.0 } else { params.temperature as f32 };
-        for (position, x) in staged.x.iter_mut().enumerate() {
-            *x = if cut.keeps(*x, position) { *x / temperature } else { f32::NEG_INFINITY };
-        }
     }
-    row.store(&staged.x);
+    if status != Status::Nan {
+        row.store(&staged.x);
+    }
     scratch.staged = staged;
     status
 }
