@@ -80,7 +80,7 @@ install:
 # stubtest passes over a module with a leading underscore that it cannot import, and says nothing.
 stubs:
 	$(BIN)/python -c 'import logitwire._core'
-	$(BIN)/python -m mypy.stubtest logitwire._core
+	cd $(BUILD) && $(BIN)/python -m mypy.stubtest logitwire._core
 
 # The tests see the wheel that was installed: nothing puts python/ on the path.
 python:
