@@ -128,6 +128,13 @@ class Engine:
             )
         return request.max_tokens or room
 
+    def room(self, n_prompt: int, at_most: int) -> int:
+        """How many tokens to ask for by default: `at_most`, fewer where the context has no room for them after a prompt
+        of n_prompt, and at least 1, for a prompt too long is `submit`'s to refuse."""
+        if self.context_length is None:
+            return at_most
+        return max(1, min(at_most, self.context_length - n_prompt))
+
     def _line(self, batch: Batch, flight: Flight) -> int:
         request = flight.request
         return batch.add(

@@ -116,6 +116,5 @@ def _submit(engine: Engine, prompt: str | Sequence[int], options: Options) -> Ge
             )
         prompt = engine.tokenizer.encode(prompt)
     if "max_tokens" not in fields:
-        room = DEFAULT_MAX_TOKENS if engine.context_length is None else engine.context_length - len(prompt)
-        fields["max_tokens"] = max(1, min(DEFAULT_MAX_TOKENS, room))
+        fields["max_tokens"] = engine.room(len(prompt), DEFAULT_MAX_TOKENS)
     return engine.submit(Request(prompt_ids=prompt, **fields))

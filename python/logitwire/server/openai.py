@@ -121,7 +121,11 @@ class OpenAI:
                     body,
                     prompt_ids,
                     names={"prompt_ids": "prompt"},
-                    max_tokens=self._completion_tokens(prompt_ids) if body.max_tokens is None else body.max_tokens,
+                    max_tokens=(
+                        self._engine.room(len(prompt_ids), DEFAULT_COMPLETION_TOKENS)
+                        if body.max_tokens is None
+                        else body.max_tokens
+                    ),
                     logprobs=logprobs,
                     framer=framer,
                 )
@@ -216,12 +220,6 @@ class OpenAI:
                 hint="send token ids to /v1/completions",
             )
         return self._engine.tokenizer
-
-    def _completion_tokens(self, prompt_ids: Sequence[int]) -> int:
-        """OpenAI's default, or less where the context has no room for it."""
-        if self._engine.context_length is None:
-            return DEFAULT_COMPLETION_TOKENS
-        return max(1, min(DEFAULT_COMPLETION_TOKENS, self._engine.context_length - len(prompt_ids)))
 
     def _check_model(self, model: str | None) -> None:
         if model not in (None, self._engine.name):

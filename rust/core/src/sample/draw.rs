@@ -93,10 +93,16 @@ fn cut_of(key: u64) -> Cut {
     Cut { x: f32::from_bits(bits), position: !(key as u32) as usize }
 }
 
+/// The keys of the tokens kept, in the order of their positions.
+fn fill_keys(x: &[f32], cut: Cut, keys: &mut Vec<u64>) {
+    keys.clear();
+    let kept = x.iter().enumerate().filter(|(position, x)| cut.keeps(**x, *position));
+    keys.extend(kept.map(|(position, &x)| key(x, position)));
+}
+
 /// The `n` first positions in the order, first to last.
 pub(super) fn top(x: &[f32], n: usize, keys: &mut Vec<u64>, out: &mut Vec<usize>) {
-    keys.clear();
-    keys.extend(x.iter().enumerate().filter(|(_, x)| **x > f32::NEG_INFINITY).map(|(i, x)| key(*x, i)));
+    fill_keys(x, Cut::NONE, keys);
     let n = n.min(keys.len());
     if n == 0 {
         return;
@@ -112,8 +118,7 @@ pub(super) fn top_k(x: &[f32], k: usize, keys: &mut Vec<u64>) -> Cut {
     if k == 0 || k >= x.len() {
         return Cut::NONE;
     }
-    keys.clear();
-    keys.extend(x.iter().enumerate().filter(|(_, x)| **x > f32::NEG_INFINITY).map(|(i, x)| key(*x, i)));
+    fill_keys(x, Cut::NONE, keys);
     if k >= keys.len() {
         return Cut::NONE;
     }
@@ -163,9 +168,7 @@ const NUCLEUS_ONE: f64 = (1_u64 << 40) as f64;
 /// Where top_p cuts what `cut` left: the shortest prefix whose mass reaches `top_p` of the mass left.
 pub(super) fn top_p(row: &Staged, cut: Cut, weights: Weights, top_p: f64, total: f64, keys: &mut Vec<u64>) -> Cut {
     let need = (top_p * total * NUCLEUS_ONE).ceil() as u64;
-    keys.clear();
-    let kept = row.x.iter().enumerate().filter(|(position, x)| cut.keeps(**x, *position));
-    keys.extend(kept.map(|(position, x)| key(*x, position)));
+    fill_keys(&row.x, cut, keys);
     // The head of the order is sorted piece by piece: a nucleus is mostly a handful of tokens.
     let (mut mass, mut sorted, mut piece) = (0_u64, 0, 256);
     while sorted < keys.len() {

@@ -131,7 +131,7 @@ pub fn apply(mut row: RowMut<'_>, allowed: Allowed<'_>, params: &SamplingParams,
     let mut staged = std::mem::take(&mut scratch.staged);
     staged.fill(Logits::Dense(row.as_row()));
     staged.disallow(allowed.present);
-    let (status, max) = (status(&staged.x), maximum(&staged.x));
+    let (status, max) = status(&staged.x);
     let greedy = params.temperature == 0.0;
     let cut = match status {
         Status::Ok if !greedy => cut(&staged, max, params, scratch),
@@ -163,15 +163,16 @@ fn maximum(x: &[f32]) -> f32 {
     x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-fn status(x: &[f32]) -> Status {
-    if x.iter().any(|x| x.is_nan()) {
-        return Status::Nan;
-    }
-    match maximum(x) {
+/// The status of a row and its largest logit.
+fn status(x: &[f32]) -> (Status, f32) {
+    let max = maximum(x);
+    let status = match max {
+        _ if x.iter().any(|x| x.is_nan()) => Status::Nan,
         f32::NEG_INFINITY => Status::Empty,
         f32::INFINITY => Status::Inf,
         _ => Status::Ok,
-    }
+    };
+    (status, max)
 }
 
 fn cut(row: &Staged, max: f32, params: &SamplingParams, scratch: &mut Scratch) -> Cut {
@@ -186,7 +187,7 @@ fn cut(row: &Staged, max: f32, params: &SamplingParams, scratch: &mut Scratch) -
 }
 
 fn draw(row: &Staged, params: &SamplingParams, step: u64, scratch: &mut Scratch) -> (Status, Option<usize>) {
-    let status = status(&row.x);
+    let (status, max) = status(&row.x);
     let uniform = || rng::uniform(params.seed, step, rng::TOKEN_LANE, params.choice);
     let position = match status {
         Status::Nan | Status::Empty | Status::Fault => None,
@@ -195,12 +196,8 @@ fn draw(row: &Staged, params: &SamplingParams, step: u64, scratch: &mut Scratch)
             let n = if params.temperature == 0.0 { 0 } else { (uniform() * infinite().count() as f64) as usize };
             infinite().nth(n)
         }
-        Status::Ok if params.temperature == 0.0 => {
-            let max = maximum(&row.x);
-            row.x.iter().position(|&x| x == max)
-        }
+        Status::Ok if params.temperature == 0.0 => row.x.iter().position(|&x| x == max),
         Status::Ok => {
-            let max = maximum(&row.x);
             let cut = cut(row, max, params, scratch);
             let weights = Weights::new(max, params.temperature);
             let (total, chunks) = weights.sum(row, cut, std::mem::take(&mut scratch.chunks));
