@@ -30,6 +30,8 @@
 //! ```
 
 pub mod batch;
+mod byte_level;
+pub mod convert;
 pub mod detokenize;
 pub mod error;
 pub mod gguf;

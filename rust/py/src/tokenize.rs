@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use logitwire_core::convert;
 use logitwire_core::tokenize::Tokenizer as Core;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyType};
@@ -50,7 +51,7 @@ impl Tokenizer {
     #[pyo3(signature = (gguf, /))]
     fn from_gguf(_class: &Bound<'_, PyType>, py: Python<'_>, gguf: &Bound<'_, Gguf>) -> Result<Self> {
         let gguf = gguf.get();
-        py.detach(|| Ok(Self { core: Core::from_gguf(gguf.core())? }))
+        py.detach(|| Ok(Self { core: Core::from_converted(convert::gguf(gguf.core())?)? }))
     }
 
     #[getter]
