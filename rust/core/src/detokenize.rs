@@ -1,38 +1,208 @@
-//! Token ids to text that never ends in half a character. What a token's bytes are is the vocabulary's business, what
+//! Token ids to text that never ends in half a character. What an id adds to a text is the vocabulary's business, what
 //! becomes of the text is the stop matcher's.
 
-use crate::vocab::Vocab;
+use crate::decoder::{Joiner, LastTables, Window};
+use crate::filter::FilterState;
+use crate::vocab::{BYTE, PRESENT, SPECIAL, Table, TokenBytes, Vocab, WHOLE};
 
 /// What stands for bytes that are no UTF-8.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 
-/// One stream: at most three bytes of an unfinished character are held.
+/// What becomes of tokens that are single bytes (`<0xE6>`), in vocabularies that have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ByteFallback {
+    /// Each complete character is text at once, and each byte that is part of none is one U+FFFD.
+    #[default]
+    Eager,
+    /// As the `tokenizers` library: bytes in a row are text if all of them together are UTF-8, and otherwise each is one
+    /// U+FFFD. So they are held until another token follows.
+    Hf,
+}
+
+/// How ids become text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DetokenizeOptions {
+    /// Leave special tokens out.
+    pub skip_special_tokens: bool,
+    /// What becomes of tokens that are single bytes.
+    pub byte_fallback: ByteFallback,
+}
+
+impl Default for DetokenizeOptions {
+    fn default() -> Self {
+        Self { skip_special_tokens: true, byte_fallback: ByteFallback::default() }
+    }
+}
+
+/// One stream. Every method wants the vocabulary it was made for.
 ///
 /// Ill-formed bytes become one U+FFFD for each maximal subpart (Unicode 15, 3.9), so that however the bytes are cut
 /// into tokens, the text is `String::from_utf8_lossy` of all of them.
 #[derive(Debug, Clone)]
 pub struct Detokenizer {
-    held: [u8; 4],
+    options: DetokenizeOptions,
+    /// No token was kept so far.
+    is_first: bool,
+    /// A whole token's bytes may go out as they are: nothing is held, nothing is changed.
+    is_quiet: bool,
+    /// The bytes in a row, those of a byte fallback, began with the first token kept.
+    is_first_run: bool,
+    /// They are no UTF-8, and so each of them is one U+FFFD (`ByteFallback::Hf`).
+    is_spoiled: bool,
     n_held: u8,
-    skip_special_tokens: bool,
+    /// An unfinished character.
+    held: [u8; 4],
+    /// The previous token where the joiner asks for it: its id, or its number among the kinds.
+    previous: Option<u32>,
+    previous_is_first: bool,
+    more: More,
+    filters: Box<[FilterState]>,
+}
+
+/// What few streams need.
+#[derive(Debug, Clone)]
+enum More {
+    /// Characters of a run of bytes (`ByteFallback::Hf`).
+    Run(Vec<u8>),
+    Window(Box<WindowState>),
+}
+
+/// The last ids kept: those whose text is out, and those whose text is not.
+#[derive(Debug, Clone, Default)]
+struct WindowState {
+    ids: Vec<u32>,
+    n_shown: usize,
 }
 
 impl Detokenizer {
     /// A new stream.
-    pub fn new(skip_special_tokens: bool) -> Self {
-        Self { held: [0; 4], n_held: 0, skip_special_tokens }
+    pub fn new(vocab: &Vocab, options: DetokenizeOptions) -> Self {
+        let decoder = vocab.decoder();
+        let more = match decoder.joiner {
+            Joiner::Window(_) => More::Window(Box::default()),
+            _ => More::Run(Vec::new()),
+        };
+        let mut stream = Self {
+            options,
+            is_first: true,
+            is_quiet: false,
+            is_first_run: false,
+            is_spoiled: false,
+            n_held: 0,
+            held: [0; 4],
+            previous: None,
+            previous_is_first: false,
+            more,
+            filters: decoder.filters.iter().map(|filter| filter.start()).collect(),
+        };
+        stream.look(vocab);
+        stream
+    }
+
+    /// A stream that goes on after a prompt: its text and the prompt's, one after the other, are the text of all the
+    /// ids, and nothing of what the prompt shows is shown again.
+    pub fn after(vocab: &Vocab, options: DetokenizeOptions, prompt_ids: impl IntoIterator<Item = u32>) -> Self {
+        let mut stream = Self::new(vocab, options);
+        let mut shown = Vec::new();
+        for id in prompt_ids {
+            stream.step(vocab, id, &mut shown);
+            shown.clear();
+        }
+        match &mut stream.more {
+            More::Run(run) => run.clear(),
+            More::Window(window) => window.n_shown = window.ids.len(),
+        }
+        for (filter, state) in vocab.decoder().filters.iter().zip(&mut stream.filters) {
+            filter.settle(state);
+        }
+        stream.look(vocab);
+        stream
+    }
+
+    /// The text of a token where that is just its bytes: what `step` would append, without a copy.
+    #[inline]
+    pub fn step_whole<'a>(&self, vocab: &'a Vocab, id: u32) -> Option<&'a [u8]> {
+        let token = vocab.tokens().get(id)?;
+        let as_it_is = self.is_quiet && token.marks & (WHOLE | SPECIAL) == WHOLE;
+        as_it_is.then_some(token.bytes)
     }
 
     /// Append the text that became certain with this token; an id the vocabulary lacks adds nothing.
     pub fn step(&mut self, vocab: &Vocab, id: u32, out: &mut Vec<u8>) {
-        if self.skip_special_tokens && vocab.is_special(id) {
+        if let Some(text) = self.step_whole(vocab, id) {
+            return out.extend_from_slice(text);
+        }
+        let decoder = vocab.decoder();
+        let table = decoder.first.as_ref().filter(|_| self.is_first).unwrap_or(vocab.tokens());
+        let Some(token) = table.get(id).filter(|token| token.is(PRESENT)) else { return };
+        if self.options.skip_special_tokens && token.is(SPECIAL) {
             return;
         }
-        if let Some(bytes) = vocab.token_bytes(id) {
-            self.feed(bytes, out);
+        if self.filters.is_empty() {
+            self.join(vocab, id, token, out);
+        } else {
+            let mut text = Vec::new();
+            self.join(vocab, id, token, &mut text);
+            self.filter(vocab, text, false, out);
+        }
+        self.is_first = false;
+        self.look(vocab);
+    }
+
+    /// See whether the next token's text may go out as it is.
+    fn look(&mut self, vocab: &Vocab) {
+        let decoder = vocab.decoder();
+        let free = match (&decoder.joiner, &self.more) {
+            (Joiner::Utf8 | Joiner::Text, _) => true,
+            (Joiner::ByteFallback { .. }, More::Run(run)) => run.is_empty() && !self.is_spoiled,
+            _ => false,
+        };
+        self.is_quiet = free
+            && self.n_held == 0
+            && !(self.is_first && decoder.first.is_some())
+            && decoder.filters.iter().zip(&self.filters).all(|(filter, state)| filter.is_spent(state));
+    }
+
+    fn join(&mut self, vocab: &Vocab, id: u32, token: TokenBytes<'_>, out: &mut Vec<u8>) {
+        match &vocab.decoder().joiner {
+            Joiner::Utf8 => self.feed(token.bytes, out),
+            Joiner::Text => out.extend_from_slice(token.bytes),
+            Joiner::ByteFallback { metaspace } if token.is(BYTE) => {
+                if !self.in_run() {
+                    self.is_first_run = self.is_first;
+                }
+                self.feed_byte(token.bytes[0], *metaspace, out);
+            }
+            Joiner::ByteFallback { metaspace } => {
+                self.end_run(*metaspace, out);
+                out.extend_from_slice(token.bytes);
+            }
+            Joiner::Suffix { last } => {
+                if let Some((inner, _, n_common)) = self.previous_texts(vocab, last) {
+                    out.extend_from_slice(&inner[n_common..]);
+                }
+                (self.previous, self.previous_is_first) = (Some(id), self.is_first);
+                if let Some((inner, _, n_common)) = self.previous_texts(vocab, last) {
+                    out.extend_from_slice(&inner[..n_common]);
+                }
+            }
+            Joiner::Dedup { kinds, first_kinds } => {
+                let kinds = first_kinds.as_ref().filter(|_| self.is_first).unwrap_or(kinds);
+                let kind = kinds.get(id as usize).copied();
+                if kind != self.previous {
+                    out.extend_from_slice(token.bytes);
+                }
+                self.previous = kind;
+            }
+            Joiner::Window(window) => {
+                if let More::Window(state) = &mut self.more {
+                    state.step(window, id, out);
+                }
+            }
         }
     }
 
+    /// Bytes of UTF-8, cut anywhere.
     fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while self.n_held > 0 && !bytes.is_empty() {
             self.held[usize::from(self.n_held)] = bytes[0];
@@ -74,28 +244,198 @@ impl Detokenizer {
         }
     }
 
-    /// Append what is still held; afterwards the stream is as new.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if self.n_held > 0 {
-            out.extend_from_slice(REPLACEMENT);
-        }
-        self.reset();
+    /// Whether the previous token kept was a byte.
+    fn in_run(&self) -> bool {
+        self.n_held > 0
+            || self.is_spoiled
+            || self.is_first_run
+            || matches!(&self.more, More::Run(run) if !run.is_empty())
     }
 
-    /// Forget what is held.
-    pub fn reset(&mut self) {
+    /// One byte of a byte fallback.
+    fn feed_byte(&mut self, byte: u8, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
+        if self.is_spoiled {
+            return out.extend_from_slice(REPLACEMENT);
+        }
+        self.held[usize::from(self.n_held)] = byte;
+        self.n_held += 1;
+        let n_held = usize::from(self.n_held);
+        let held = self.held;
+        match (std::str::from_utf8(&held[..n_held]), self.options.byte_fallback) {
+            (Ok(character), ByteFallback::Eager) => {
+                self.n_held = 0;
+                self.push_character(character, metaspace, out);
+            }
+            (Ok(character), ByteFallback::Hf) => {
+                self.n_held = 0;
+                if let More::Run(run) = &mut self.more {
+                    run.extend_from_slice(character.as_bytes());
+                }
+            }
+            (Err(error), _) if error.error_len().is_none() => {}
+            // The last byte may begin a character; what was held before it cannot become one.
+            (Err(_), ByteFallback::Eager) if n_held > 1 => {
+                self.n_held = 0;
+                (1..n_held).for_each(|_| out.extend_from_slice(REPLACEMENT));
+                self.feed_byte_alone(byte, metaspace, out);
+            }
+            (Err(_), ByteFallback::Eager) => {
+                self.n_held = 0;
+                out.extend_from_slice(REPLACEMENT);
+            }
+            (Err(_), ByteFallback::Hf) => self.spoil(out),
+        }
+    }
+
+    /// A byte with nothing held before it (`ByteFallback::Eager`).
+    fn feed_byte_alone(&mut self, byte: u8, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
+        match std::str::from_utf8(&[byte]) {
+            Ok(character) => self.push_character(character, metaspace, out),
+            Err(error) if error.error_len().is_none() => (self.held[0], self.n_held) = (byte, 1),
+            Err(_) => out.extend_from_slice(REPLACEMENT),
+        }
+    }
+
+    /// Text that came out of bytes.
+    fn push_character(&self, text: &str, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
+        match metaspace {
+            Some((replacement, drops_first)) => {
+                let space = if self.is_first_run && drops_first { "" } else { " " };
+                out.extend_from_slice(text.replace(replacement, space).as_bytes());
+            }
+            None => out.extend_from_slice(text.as_bytes()),
+        }
+    }
+
+    /// The bytes in a row turned out to be no UTF-8 (`ByteFallback::Hf`).
+    fn spoil(&mut self, out: &mut Vec<u8>) {
+        let More::Run(run) = &mut self.more else { return };
+        (0..run.len() + usize::from(self.n_held)).for_each(|_| out.extend_from_slice(REPLACEMENT));
+        run.clear();
         self.n_held = 0;
+        self.is_spoiled = true;
+    }
+
+    /// No byte follows.
+    fn end_run(&mut self, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
+        match self.options.byte_fallback {
+            ByteFallback::Eager => (0..self.n_held).for_each(|_| out.extend_from_slice(REPLACEMENT)),
+            ByteFallback::Hf if self.n_held > 0 => self.spoil(out),
+            ByteFallback::Hf => {
+                if let More::Run(run) = &mut self.more {
+                    let run = std::mem::take(run);
+                    self.push_character(std::str::from_utf8(&run).unwrap_or_default(), metaspace, out);
+                }
+            }
+        }
+        (self.n_held, self.is_spoiled, self.is_first_run) = (0, false, false);
+    }
+
+    /// What the previous token adds if another follows and if none does, and how much these have in common.
+    fn previous_texts<'a>(&self, vocab: &'a Vocab, last: &'a LastTables) -> Option<(&'a [u8], &'a [u8], usize)> {
+        let id = self.previous?;
+        let of = |rest: &'a Table, first: Option<&'a Table>| {
+            first.filter(|_| self.previous_is_first).unwrap_or(rest).get(id).map(|token| token.bytes)
+        };
+        let inner = of(vocab.tokens(), vocab.decoder().first.as_ref())?;
+        let last = of(&last.rest, last.first.as_ref())?;
+        Some((inner, last, inner.iter().zip(last).take_while(|(a, b)| a == b).count()))
+    }
+
+    /// Take joined text through the filters; `is_end`: none follows.
+    fn filter(&mut self, vocab: &Vocab, mut text: Vec<u8>, is_end: bool, out: &mut Vec<u8>) {
+        for (filter, state) in vocab.decoder().filters.iter().zip(&mut self.filters) {
+            let mut filtered = Vec::with_capacity(text.len());
+            filter.feed(state, &text, &mut filtered);
+            if is_end {
+                filter.finish(state, &mut filtered);
+            }
+            text = filtered;
+        }
+        out.extend_from_slice(&text);
+    }
+
+    /// Append what is still held; afterwards the stream is as new.
+    pub fn finish(&mut self, vocab: &Vocab, out: &mut Vec<u8>) {
+        let mut text = Vec::new();
+        match &vocab.decoder().joiner {
+            Joiner::Utf8 if self.n_held > 0 => text.extend_from_slice(REPLACEMENT),
+            Joiner::Utf8 | Joiner::Text | Joiner::Dedup { .. } => {}
+            Joiner::ByteFallback { metaspace } => self.end_run(*metaspace, &mut text),
+            Joiner::Suffix { last } => {
+                if let Some((_, last, n_common)) = self.previous_texts(vocab, last) {
+                    text.extend_from_slice(&last[n_common..]);
+                }
+            }
+            Joiner::Window(window) => {
+                if let More::Window(state) = &mut self.more {
+                    state.finish(window, &mut text);
+                }
+            }
+        }
+        self.filter(vocab, text, true, out);
+        self.reset(vocab);
+    }
+
+    /// Forget the stream.
+    pub fn reset(&mut self, vocab: &Vocab) {
+        *self = Self::new(vocab, self.options);
     }
 }
 
-/// The text of ids all at once: what a stream of them would have given.
-pub fn decode(vocab: &Vocab, ids: impl IntoIterator<Item = u32>, skip_special_tokens: bool) -> Vec<u8> {
-    let mut stream = Detokenizer::new(skip_special_tokens);
+impl WindowState {
+    /// Ids that may wait for their text to become whole, and shown ones kept before them.
+    const MOST: usize = 8;
+
+    fn step(&mut self, window: &Window, id: u32, out: &mut Vec<u8>) {
+        self.ids.push(id);
+        let n_waiting = self.ids.len() - self.n_shown;
+        let (shown, all) = (window.text(&self.ids[..self.n_shown]), window.text(&self.ids));
+        // A character is at most four bytes: three more tokens, and what is not whole will not become so.
+        let may_become_whole = n_waiting < 4 && all.ends_with('\u{FFFD}');
+        let grows = all.len() > shown.len() && all.starts_with(&shown);
+        if (grows && !may_become_whole) || n_waiting >= Self::MOST {
+            out.extend_from_slice(rest_after(&shown, &all).as_bytes());
+            let n_kept = n_waiting.min(Self::MOST);
+            self.ids.drain(..self.ids.len() - n_kept);
+            self.n_shown = self.ids.len();
+        }
+    }
+
+    fn finish(&mut self, window: &Window, out: &mut Vec<u8>) {
+        let (shown, all) = (window.text(&self.ids[..self.n_shown]), window.text(&self.ids));
+        out.extend_from_slice(rest_after(&shown, &all).as_bytes());
+    }
+}
+
+/// What of `all` comes after what it has in common with `shown`.
+fn rest_after<'a>(shown: &str, all: &'a str) -> &'a str {
+    let n_common = shown.bytes().zip(all.bytes()).take_while(|(a, b)| a == b).count();
+    &all[all.floor_char_boundary(n_common)..]
+}
+
+impl Window {
+    /// The library's text of ids; where the library fails there is none.
+    fn text(&self, ids: &[u32]) -> String {
+        let token = |&id: &u32| self.tokens.get(id as usize).cloned().flatten();
+        (self.join)(ids.iter().filter_map(token).collect()).unwrap_or_default()
+    }
+}
+
+/// The text of ids all at once: what a stream of them would have given. Where the vocabulary's decoder cannot be
+/// compiled, it is the library's.
+pub fn decode(vocab: &Vocab, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Vec<u8> {
+    if let Joiner::Window(window) = &vocab.decoder().joiner {
+        let ids: Vec<u32> =
+            ids.into_iter().filter(|&id| !options.skip_special_tokens || !vocab.is_special(id)).collect();
+        return window.text(&ids).into_bytes();
+    }
+    let mut stream = Detokenizer::new(vocab, options);
     let mut out = Vec::new();
     for id in ids {
         stream.step(vocab, id, &mut out);
     }
-    stream.finish(&mut out);
+    stream.finish(vocab, &mut out);
     out
 }
 
@@ -106,14 +446,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn streamed(pieces: &[&[u8]]) -> String {
-        let mut stream = Detokenizer::new(true);
+        let tokens: Vec<Option<&[u8]>> = pieces.iter().copied().map(Some).collect();
+        let vocab = Vocab::from_bytes(&tokens, &[], &[]).unwrap();
+        let mut stream = Detokenizer::new(&vocab, DetokenizeOptions::default());
         let mut out = Vec::new();
-        for piece in pieces {
-            stream.feed(piece, &mut out);
+        for id in 0..pieces.len() as u32 {
+            stream.step(&vocab, id, &mut out);
             assert!(std::str::from_utf8(&out).is_ok(), "half a character after {pieces:?}");
         }
-        stream.finish(&mut out);
+        stream.finish(&vocab, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_stream_is_small() {
+        assert!(size_of::<Detokenizer>() <= 64, "{}", size_of::<Detokenizer>());
     }
 
     #[test]
@@ -144,8 +491,9 @@ mod tests {
     #[test]
     fn special_tokens_are_skipped_and_unknown_ids_add_nothing() {
         let vocab = Vocab::from_bytes(&[Some("a"), Some("<s>"), None], &[1], &[]).unwrap();
-        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], true), b"aa");
-        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], false), b"a<s>a");
+        let options = |skip_special_tokens| DetokenizeOptions { skip_special_tokens, ..Default::default() };
+        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], options(true)), b"aa");
+        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], options(false)), b"a<s>a");
     }
 
     proptest! {

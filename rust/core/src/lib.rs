@@ -32,8 +32,10 @@
 pub mod batch;
 mod byte_level;
 pub mod convert;
+pub mod decoder;
 pub mod detokenize;
 pub mod error;
+mod filter;
 pub mod gguf;
 pub mod kernels;
 pub mod limits;

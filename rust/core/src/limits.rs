@@ -25,6 +25,12 @@ limits! {
     vocab_size = 1 << 21;
     /// Bytes of one token.
     token_bytes = 1 << 16;
+    /// Bytes of all tokens of a vocabulary together.
+    vocab_bytes = 256 << 20;
+    /// Stages of a tokenizer's decoder.
+    decoder_stages = 64;
+    /// Bytes of one literal in a tokenizer's decoder.
+    decoder_literal_bytes = 1024;
     /// Bytes of a `tokenizer.json`.
     tokenizer_bytes = 256 << 20;
     /// Stop strings of one request.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::detokenize::Detokenizer;
+use crate::detokenize::{DetokenizeOptions, Detokenizer};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::sample::{Allowed, Draw, Logits, SamplingParams, Scratch, Status, sample};
@@ -128,8 +128,10 @@ impl Line {
             return Err(Error::Limit { limit: "stop_token_ids", got, maximum });
         }
         vocab.check(options.stop_token_ids.iter().copied())?;
+        let detokenize =
+            DetokenizeOptions { skip_special_tokens: options.skip_special_tokens, ..DetokenizeOptions::default() };
         Ok(Self {
-            detokenizer: Detokenizer::new(options.skip_special_tokens),
+            detokenizer: Detokenizer::new(&vocab, detokenize),
             stop: StopMatcher::new(options.stop.clone(), options.include_stop),
             options,
             vocab,
@@ -195,7 +197,7 @@ impl Line {
             }
         }
         if step.finish != Finish::Running {
-            self.detokenizer.finish(&mut characters);
+            self.detokenizer.finish(&self.vocab, &mut characters);
         }
         step.stop_index = self.stop.feed(&characters, &mut step.text);
         if step.stop_index.is_some() {

@@ -9,7 +9,7 @@ use tokenizers::DecoderWrapper;
 
 use crate::byte_level::byte_of;
 use crate::convert::{Converted, EOS_TOKENS};
-use crate::detokenize;
+use crate::detokenize::{self, DetokenizeOptions};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::vocab::Vocab;
@@ -131,7 +131,8 @@ impl Tokenizer {
 
     /// The text of ids: what a `Detokenizer` would have given.
     pub fn decode(&self, ids: impl IntoIterator<Item = u32>, skip_special_tokens: bool) -> Vec<u8> {
-        detokenize::decode(&self.vocab, ids, skip_special_tokens)
+        let options = DetokenizeOptions { skip_special_tokens, ..DetokenizeOptions::default() };
+        detokenize::decode(&self.vocab, ids, options)
     }
 }
 

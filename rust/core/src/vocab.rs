@@ -1,67 +1,71 @@
 //! Token ids and the bytes each stands for. Immutable and shared; it knows nothing of how text becomes ids.
 
+use serde_json::Value;
+
+use crate::decoder::{self, Decoder, Joiner, Library};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::mask;
 
-/// A vocabulary: ids from 0, some of which may stand for nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A vocabulary: ids from 0, some of which may stand for nothing, and how what they stand for becomes text.
+#[derive(Debug)]
 pub struct Vocab {
-    bytes: Box<[u8]>,
-    /// (len + 1): token `id` is `bytes[offsets[id]..offsets[id + 1]]`.
-    offsets: Box<[u32]>,
+    /// What each id adds to a text that has begun.
+    tokens: Table,
+    decoder: Decoder,
     present: Box<[u32]>,
-    special: Box<[u32]>,
     eos_ids: Box<[u32]>,
 }
 
 impl Vocab {
     /// From the bytes of each id (None: the id stands for nothing), the ids left out of text when special tokens are
-    /// skipped, and the ids that end a generation.
+    /// skipped, and the ids that end a generation. Text is the bytes one after the other.
     pub fn from_bytes<T: AsRef<[u8]>>(tokens: &[Option<T>], special_ids: &[u32], eos_ids: &[u32]) -> Result<Self> {
-        let limit = |name, got: usize, maximum: usize| match got > maximum {
-            true => Err(Error::Limit { limit: name, got: got as u64, maximum: maximum as u64 }),
-            false => Ok(()),
-        };
-        limit("vocab_size", tokens.len(), Limits::DEFAULT.vocab_size)?;
-        let mut bytes = Vec::new();
-        let mut offsets = vec![0];
-        let mut present = vec![0; mask::words(tokens.len())];
-        for (id, token) in tokens.iter().enumerate() {
-            if let Some(token) = token {
-                limit("token_bytes", token.as_ref().len(), Limits::DEFAULT.token_bytes)?;
-                bytes.extend_from_slice(token.as_ref());
-                mask::allow(&mut present, id);
-            }
-            let end = u32::try_from(bytes.len())
-                .map_err(|_| Error::Vocab { what: "the tokens together are over 4 GiB".into() })?;
-            offsets.push(end);
+        let mut table = Table::new(tokens.len())?;
+        for token in tokens {
+            table.push(token.as_ref().map(|token| (token.as_ref(), false)))?;
         }
+        Self::new(table, Decoder::new(Joiner::Utf8), special_ids, eos_ids)
+    }
+
+    /// From the string of each id, and the `decoder` of a `tokenizer.json` (null: none, which joins by spaces).
+    /// `library` makes of such a decoder what the library itself does, for what cannot be compiled.
+    pub fn from_tokens(
+        tokens: &[Option<String>],
+        special_ids: &[u32],
+        eos_ids: &[u32],
+        decoder: &Value,
+        library: &Library<'_>,
+    ) -> Result<Self> {
+        let (table, decoder) = decoder::compile(tokens, decoder, library)?;
+        Self::new(table, decoder, special_ids, eos_ids)
+    }
+
+    fn new(mut tokens: Table, mut decoder: Decoder, special_ids: &[u32], eos_ids: &[u32]) -> Result<Self> {
+        let mut present = vec![0; mask::words(tokens.len())];
+        (0..tokens.len()).filter(|&id| tokens.marks[id] & PRESENT != 0).for_each(|id| mask::allow(&mut present, id));
         if present.iter().all(|&word| word == 0) {
             return Err(Error::Vocab { what: "it has no token".into() });
         }
-        let mut special = vec![0; present.len()];
         for &id in special_ids.iter().chain(eos_ids) {
             if !mask::is_allowed(&present, id as usize) {
                 return Err(Error::TokenId { token_id: id.into(), vocab_size: tokens.len() });
             }
         }
-        special_ids.iter().for_each(|&id| mask::allow(&mut special, id as usize));
+        for &id in special_ids {
+            for table in std::iter::once(&mut tokens).chain(decoder.first_mut()) {
+                table.marks[id as usize] |= SPECIAL;
+            }
+        }
         let mut eos_ids = eos_ids.to_vec();
         eos_ids.sort_unstable();
         eos_ids.dedup();
-        Ok(Self {
-            bytes: bytes.into(),
-            offsets: offsets.into(),
-            present: present.into(),
-            special: special.into(),
-            eos_ids: eos_ids.into(),
-        })
+        Ok(Self { tokens, decoder, present: present.into(), eos_ids: eos_ids.into() })
     }
 
     /// One more than the largest id.
     pub fn len(&self) -> usize {
-        self.offsets.len() - 1
+        self.tokens.len()
     }
 
     /// Never: a vocabulary without tokens is refused.
@@ -69,14 +73,10 @@ impl Vocab {
         self.len() == 0
     }
 
-    /// The bytes of a token, None if the vocabulary lacks the id.
+    /// The bytes that a token adds to a text that has begun, None if the vocabulary lacks the id.
     #[inline]
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
-        let id = id as usize;
-        if !mask::is_allowed(&self.present, id) {
-            return None;
-        }
-        self.bytes.get(self.offsets[id] as usize..self.offsets[id + 1] as usize)
+        self.tokens.get(id).filter(|token| token.is(PRESENT)).map(|token| token.bytes)
     }
 
     /// The bit of each id that stands for something.
@@ -87,17 +87,23 @@ impl Vocab {
     /// Whether the id is left out of text when special tokens are skipped.
     #[inline]
     pub fn is_special(&self, id: u32) -> bool {
-        mask::is_allowed(&self.special, id as usize)
+        self.tokens.get(id).is_some_and(|token| token.is(SPECIAL))
     }
 
     /// The special ids, ascending.
     pub fn special_ids(&self) -> Vec<u32> {
-        mask::ids(&self.special).collect()
+        (0..self.len() as u32).filter(|&id| self.is_special(id)).collect()
     }
 
     /// The ids that end a generation, ascending.
     pub fn eos_ids(&self) -> &[u32] {
         &self.eos_ids
+    }
+
+    /// Whether text is made by table and transducer, and so streams exactly; if not, by the library over a window of
+    /// the last tokens.
+    pub fn is_compiled(&self) -> bool {
+        !matches!(self.decoder.joiner, Joiner::Window(_))
     }
 
     /// An error unless the vocabulary has each of the ids.
@@ -108,6 +114,97 @@ impl Vocab {
             }
         }
         Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn tokens(&self) -> &Table {
+        &self.tokens
+    }
+
+    #[inline]
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+}
+
+/// Mark of an id: it stands for something.
+pub(crate) const PRESENT: u8 = 1;
+/// Mark of an id: left out of text when special tokens are skipped.
+pub(crate) const SPECIAL: u8 = 2;
+/// Mark of an id: its bytes are UTF-8 by themselves, and no byte of a byte fallback.
+pub(crate) const WHOLE: u8 = 4;
+/// Mark of an id: a byte of a byte fallback.
+pub(crate) const BYTE: u8 = 8;
+
+/// Some bytes for each id, and its marks.
+#[derive(Debug)]
+pub(crate) struct Table {
+    bytes: Vec<u8>,
+    /// (len + 1): those of `id` are `bytes[offsets[id]..offsets[id + 1]]`.
+    offsets: Vec<u32>,
+    /// (len)
+    marks: Vec<u8>,
+}
+
+/// One row of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenBytes<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) marks: u8,
+}
+
+impl TokenBytes<'_> {
+    #[inline]
+    pub(crate) fn is(&self, mark: u8) -> bool {
+        self.marks & mark == mark
+    }
+}
+
+impl Table {
+    /// An empty table for this many ids.
+    pub(crate) fn new(n_ids: usize) -> Result<Self> {
+        within("vocab_size", n_ids, Limits::DEFAULT.vocab_size)?;
+        let mut offsets = Vec::with_capacity(n_ids + 1);
+        offsets.push(0);
+        Ok(Self { bytes: Vec::new(), offsets, marks: Vec::with_capacity(n_ids) })
+    }
+
+    /// Append the next id: nothing, or its bytes and whether they are a byte of a byte fallback.
+    pub(crate) fn push(&mut self, token: Option<(&[u8], bool)>) -> Result<()> {
+        let mut marks = 0;
+        if let Some((bytes, is_byte)) = token {
+            within("token_bytes", bytes.len(), Limits::DEFAULT.token_bytes)?;
+            within("vocab_bytes", self.bytes.len() + bytes.len(), Limits::DEFAULT.vocab_bytes)?;
+            self.bytes.extend_from_slice(bytes);
+            marks = match is_byte {
+                true => PRESENT | BYTE,
+                false if std::str::from_utf8(bytes).is_ok() => PRESENT | WHOLE,
+                false => PRESENT,
+            };
+        }
+        self.offsets.push(self.bytes.len() as u32);
+        self.marks.push(marks);
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: u32) -> Option<TokenBytes<'_>> {
+        let id = id as usize;
+        let marks = *self.marks.get(id)?;
+        let bytes = self.bytes.get(*self.offsets.get(id)? as usize..*self.offsets.get(id + 1)? as usize)?;
+        Some(TokenBytes { bytes, marks })
+    }
+}
+
+/// An error if there is more of something than the limit of this name.
+pub(crate) fn within(limit: &'static str, got: usize, maximum: usize) -> Result<()> {
+    match got > maximum {
+        true => Err(Error::Limit { limit, got: got as u64, maximum: maximum as u64 }),
+        false => Ok(()),
     }
 }
 
