@@ -74,14 +74,32 @@ class Vocab:
         """One more than the largest id."""
 
     def token_bytes(self, token_id: int, /) -> bytes:
-        """The bytes of a token. Raises TokenIdError if the vocabulary lacks the id."""
+        """The bytes that a token adds to a text that has begun: " world" for SentencePiece's "▁world".
+
+        Raises TokenIdError if the vocabulary lacks the id.
+        """
 
     def is_special(self, token_id: int, /) -> bool: ...
     @property
     def special_ids(self) -> list[int]: ...
     @property
     def eos_ids(self) -> list[int]: ...
-    def detokenizer(self, *, skip_special_tokens: bool = True) -> Detokenizer: ...
+    @property
+    def decoder(self) -> Literal["compiled", "window"]:
+        """How ids become text: "compiled", by table and transducer, exact however it streams; or "window".
+
+        "window" is for the few decoders of a `tokenizer.json` that look at text without bound (a regex over the whole
+        text, above all): text is the library's, made again for a window of at most sixteen tokens at each step.
+        """
+
+    def detokenizer(
+        self,
+        *,
+        skip_special_tokens: bool = True,
+        byte_fallback: Literal["eager", "hf"] = "eager",
+        prompt_ids: Iterable[int] | None = None,
+    ) -> Detokenizer:
+        """A new stream: see Detokenizer."""
 
 @final
 class Tokenizer:
@@ -121,13 +139,33 @@ class Tokenizer:
         Raises TokenizerError if the tokenizer fails.
         """
 
-    def decode(self, token_ids: Iterable[int], /, *, skip_special_tokens: bool = True) -> str:
+    def decode(
+        self,
+        token_ids: Iterable[int],
+        /,
+        *,
+        skip_special_tokens: bool = True,
+        byte_fallback: Literal["eager", "hf"] = "eager",
+    ) -> str:
         """The text of token ids; ids the vocabulary lacks are skipped, bytes that are not UTF-8 become U+FFFD.
 
-        Always equal to the concatenation of what `detokenizer()` gives for the same ids.
+        Always equal to the concatenation of what `detokenizer()` gives for the same ids (where `decoder` is
+        "compiled"), and with `byte_fallback="hf"` to what `tokenizers` gives.
         """
 
-    def detokenizer(self, *, skip_special_tokens: bool = True) -> Detokenizer: ...
+    @property
+    def decoder(self) -> Literal["compiled", "window"]:
+        """As `Vocab.decoder`."""
+
+    def detokenizer(
+        self,
+        *,
+        skip_special_tokens: bool = True,
+        byte_fallback: Literal["eager", "hf"] = "eager",
+        prompt_ids: Iterable[int] | None = None,
+    ) -> Detokenizer:
+        """A new stream: see Detokenizer."""
+
     def token_to_id(self, token: str, /) -> int | None: ...
     @property
     def bos_id(self) -> int | None: ...
@@ -141,6 +179,20 @@ class Tokenizer:
 class Detokenizer:
     """One stream of token ids to text that never ends in half a character. One owner; not shared between threads.
 
+    Made by `Tokenizer.detokenizer` and `Vocab.detokenizer`, and a table and 64 bytes of state beside it: any ids
+    whatever cost what their bytes cost.
+
+    skip_special_tokens: leave special tokens out.
+
+    byte_fallback, for vocabularies with tokens that are single bytes (`<0xE6>`, as in Llama 2): "eager" shows each
+    character when its last byte comes, and each byte that is part of none as one U+FFFD. "hf" does as `tokenizers`
+    does: bytes in a row are text if all of them together are UTF-8, and otherwise each is one U+FFFD, so they are held
+    until another token follows. The two differ only where bytes are ill-formed.
+
+    prompt_ids: the stream goes on after this prompt, of which it shows nothing again: a leading space stays, and a
+    character that the prompt left unfinished is finished. Without it the text begins with the stream, and a vocabulary
+    that marks word beginnings (SentencePiece) drops the first one's space.
+
     Ill-formed UTF-8 becomes one U+FFFD for each maximal subpart (Unicode 15, 3.9, "U+FFFD Substitution of Maximal
     Subparts"), as `bytes.decode("utf-8", "replace")` does.
 
@@ -153,11 +205,23 @@ class Detokenizer:
     def step(self, token_id: int, /) -> str:
         """The text that became certain with this token. Ids the vocabulary lacks give ""."""
 
+    @staticmethod
+    def step_many(token_ids: Iterable[int], streams: Sequence[Detokenizer], /) -> list[str]:
+        """`streams[i].step(token_ids[i])` for each i, in one call: one tick of a server.
+
+        Raises ArrayError if there are not as many streams as ids.
+        """
+
     def finish(self) -> str:
-        """The text still held (an unfinished character is one U+FFFD); afterwards the stream is as new."""
+        """The text still held (an unfinished character is one U+FFFD); afterwards the stream is new and fresh."""
 
     def reset(self) -> None:
-        """Forget what is held."""
+        """Forget the stream; it is new and fresh."""
+
+    def copy(self) -> Detokenizer:
+        """A stream of its own that goes on from here."""
+
+    def __copy__(self) -> Detokenizer: ...
 
 @final
 class StopMatcher:

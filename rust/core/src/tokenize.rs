@@ -1,14 +1,15 @@
 //! Text to token ids. The one file that knows the `tokenizers` library; what it loads besides, our own vocabulary,
 //! serves everything else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use tokenizers::DecoderWrapper;
+use serde_json::Value;
+use tokenizers::{Decoder, DecoderWrapper};
 
-use crate::byte_level::byte_of;
 use crate::convert::{Converted, EOS_TOKENS};
+use crate::decoder::Join;
 use crate::detokenize::{self, DetokenizeOptions};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -70,8 +71,6 @@ impl Tokenizer {
         plain.with_padding(None);
         guarded("tokenizer.json", || plain.with_truncation(None).map(drop))?;
         plain.set_encode_special_tokens(true);
-        check_decoder(plain.get_decoder())?;
-
         let mut tokens = guarded("tokenizer.json", || Ok(plain.get_vocab(true)))?;
         let missing_byte_ids = missing_bytes.iter().filter_map(|token| tokens.remove(token)).collect();
         let added = plain.get_added_tokens_decoder();
@@ -87,8 +86,8 @@ impl Tokenizer {
                 .map(|name| id_of(name).ok_or_else(|| failed(format!("eos_tokens: there is no token {name:?}"))))
                 .collect::<Result<_>>()?,
         };
-        let special_ids: Vec<u32> = special.iter().filter_map(|token| id_of(token)).collect();
-        let vocab = vocab_of(&tokens, &special_ids, &eos_ids)?;
+        let special: HashSet<&str> = special.into_iter().collect();
+        let vocab = vocab_of(&plain, &tokens, &special, &eos_ids)?;
         let (special, vocab) = (OnceLock::new(), Arc::new(vocab));
         Ok(Self { plain, special, vocab, missing_byte_ids, bos_id: None, chat_template: None })
     }
@@ -130,44 +129,41 @@ impl Tokenizer {
     }
 
     /// The text of ids: what a `Detokenizer` would have given.
-    pub fn decode(&self, ids: impl IntoIterator<Item = u32>, skip_special_tokens: bool) -> Vec<u8> {
-        let options = DetokenizeOptions { skip_special_tokens, ..DetokenizeOptions::default() };
+    pub fn decode(&self, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Vec<u8> {
         detokenize::decode(&self.vocab, ids, options)
     }
 }
 
-/// Only decoders whose text is the concatenation of each token's bytes are supported.
-fn check_decoder(decoder: Option<&DecoderWrapper>) -> Result<()> {
-    match decoder {
-        Some(DecoderWrapper::ByteLevel(_)) => Ok(()),
-        Some(DecoderWrapper::Sequence(sequence)) => match sequence.get_decoders() {
-            [DecoderWrapper::ByteLevel(_)] => Ok(()),
-            _ => Err(failed("its decoder is a sequence, which is not supported yet (supported: ByteLevel)")),
-        },
-        Some(other) => {
-            let name = format!("{other:?}");
-            let name = name.split(['(', ' ']).next().unwrap_or_default();
-            Err(failed(format!("its decoder {name} is not supported yet (supported: ByteLevel)")))
-        }
-        None => Err(failed("it has no decoder (supported: ByteLevel)")),
-    }
-}
-
-fn vocab_of(tokens: &HashMap<String, u32>, special_ids: &[u32], eos_ids: &[u32]) -> Result<Vocab> {
-    let largest = tokens.values().copied().max().unwrap_or(0) as usize;
+/// The strings of all ids and the library's decoder, compiled.
+fn vocab_of(
+    tokenizer: &tokenizers::Tokenizer,
+    ids: &HashMap<String, u32>,
+    special: &HashSet<&str>,
+    eos_ids: &[u32],
+) -> Result<Vocab> {
+    let largest = ids.values().copied().max().unwrap_or(0) as usize;
     let maximum = Limits::DEFAULT.vocab_size as u64;
     if largest as u64 >= maximum {
         return Err(Error::Limit { limit: "vocab_size", got: largest as u64 + 1, maximum });
     }
-    let mut bytes: Vec<Option<Vec<u8>>> = vec![None; if tokens.is_empty() { 0 } else { largest + 1 }];
-    for (token, &id) in tokens {
-        let mapped: Option<Vec<u8>> = token.chars().map(byte_of).collect();
-        let previous = bytes[id as usize].replace(mapped.unwrap_or_else(|| token.clone().into_bytes()));
-        if previous.is_some() {
+    let mut tokens: Vec<Option<String>> = vec![None; if ids.is_empty() { 0 } else { largest + 1 }];
+    for (token, &id) in ids {
+        if tokens[id as usize].replace(token.clone()).is_some() {
             return Err(Error::Vocab { what: format!("id {id} stands for two tokens") });
         }
     }
-    Vocab::from_bytes(&bytes, special_ids, eos_ids)
+    let is_special = |token: &Option<String>| token.as_deref().is_some_and(|token| special.contains(token));
+    let special_ids: Vec<u32> =
+        tokens.iter().enumerate().filter(|(_, token)| is_special(token)).map(|(id, _)| id as u32).collect();
+    let decoder = serde_json::to_value(tokenizer.get_decoder()).map_err(|error| failed(error.to_string()))?;
+    Vocab::from_tokens(&tokens, &special_ids, eos_ids, &decoder, &library_decoder)
+}
+
+/// The library's own decoder, for what is not compiled.
+fn library_decoder(decoder: &Value) -> Result<Join> {
+    let decoder: DecoderWrapper =
+        serde_json::from_value(decoder.clone()).map_err(|error| failed(format!("decoder: {error}")))?;
+    Ok(Box::new(move |tokens| guarded("decode", || decoder.decode(tokens))))
 }
 
 #[cfg(test)]
@@ -199,23 +195,20 @@ mod tests {
     #[test]
     fn encode_decode_and_special_tokens() {
         let tokenizer = Tokenizer::from_json(file(BYTE_LEVEL).as_bytes(), None).unwrap();
+        let options = DetokenizeOptions::default();
         assert_eq!(tokenizer.vocab().eos_ids(), [257]);
         assert_eq!(tokenizer.encode("ab", true, false).unwrap(), [256]);
         assert_eq!(tokenizer.encode("a<|im_end|>", true, true).unwrap(), [97, 257]);
         let typed = tokenizer.encode("a<|im_end|>", true, false).unwrap();
         assert!(!typed.contains(&257));
-        assert_eq!(tokenizer.decode(typed, true), b"a<|im_end|>");
-        assert_eq!(tokenizer.decode([97, 257, 258], true), "a｜x｜".as_bytes());
+        assert_eq!(tokenizer.decode(typed, options), b"a<|im_end|>");
+        assert_eq!(tokenizer.decode([97, 257, 258], options), "a｜x｜".as_bytes());
         let text = "naïve 漢字 👩‍👩‍👧\n\t\0";
-        assert_eq!(tokenizer.decode(tokenizer.encode(text, true, false).unwrap(), true), text.as_bytes());
+        assert_eq!(tokenizer.decode(tokenizer.encode(text, true, false).unwrap(), options), text.as_bytes());
     }
 
     #[test]
     fn what_is_not_supported_or_broken_is_an_error() {
-        for decoder in ["null", r#"{"type": "WordPiece", "prefix": "x", "cleanup": true}"#, r#"{"type": "Fuse"}"#] {
-            let error = Tokenizer::from_json(file(decoder).as_bytes(), None).unwrap_err();
-            assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
-        }
         for broken in ["", "{}", "[]", "null", "{\"version\": \"1.0\"}"] {
             assert!(Tokenizer::from_json(broken.as_bytes(), None).is_err(), "{broken}");
         }

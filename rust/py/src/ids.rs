@@ -33,6 +33,11 @@ pub(crate) fn token_ids(ids: &Bound<'_, PyAny>, vocab_size: usize) -> Result<Vec
     ids.iter().map(id).collect()
 }
 
+/// Ids as a stream takes them.
+pub(crate) fn any_ids(ids: &Bound<'_, PyAny>) -> Result<Vec<u32>> {
+    Ok(integers(ids)?.into_iter().map(|id| u32::try_from(id).unwrap_or(u32::MAX)).collect())
+}
+
 /// One id as a stream takes it: what is no u32 is in no vocabulary either.
 pub(crate) fn any_id(id: &Bound<'_, PyAny>) -> Result<u32> {
     match id.extract::<i64>() {

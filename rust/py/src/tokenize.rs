@@ -7,10 +7,10 @@ use logitwire_core::tokenize::Tokenizer as Core;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyType};
 
-use crate::detokenize::Detokenizer;
+use crate::detokenize::{Detokenizer, options};
 use crate::error::Result;
 use crate::gguf::Gguf;
-use crate::ids::integers;
+use crate::ids::any_ids;
 use crate::vocab::Vocab;
 
 /// Encoding a shorter text is over before another thread could use the time.
@@ -69,15 +69,30 @@ impl Tokenizer {
         Ok(if text.len() < DETACH_BYTES { encode() } else { py.detach(encode) }?)
     }
 
-    #[pyo3(signature = (token_ids, /, *, skip_special_tokens=true))]
-    fn decode<'py>(&self, token_ids: &Bound<'py, PyAny>, skip_special_tokens: bool) -> Result<Bound<'py, PyString>> {
-        let ids = integers(token_ids)?.into_iter().map(|id| u32::try_from(id).unwrap_or(u32::MAX));
-        Ok(PyString::from_bytes(token_ids.py(), &self.core.decode(ids, skip_special_tokens))?)
+    #[pyo3(signature = (token_ids, /, *, skip_special_tokens=true, byte_fallback="eager"))]
+    fn decode<'py>(
+        &self,
+        token_ids: &Bound<'py, PyAny>,
+        skip_special_tokens: bool,
+        byte_fallback: &str,
+    ) -> Result<Bound<'py, PyString>> {
+        let text = self.core.decode(any_ids(token_ids)?, options(skip_special_tokens, byte_fallback)?);
+        Ok(PyString::from_bytes(token_ids.py(), &text)?)
     }
 
-    #[pyo3(signature = (*, skip_special_tokens=true))]
-    fn detokenizer(&self, skip_special_tokens: bool) -> Detokenizer {
-        Detokenizer::new(self.core.vocab().clone(), skip_special_tokens)
+    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None))]
+    fn detokenizer(
+        &self,
+        skip_special_tokens: bool,
+        byte_fallback: &str,
+        prompt_ids: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Detokenizer> {
+        Detokenizer::new(self.core.vocab(), options(skip_special_tokens, byte_fallback)?, prompt_ids)
+    }
+
+    #[getter]
+    fn decoder(&self) -> &'static str {
+        if self.core.vocab().is_compiled() { "compiled" } else { "window" }
     }
 
     #[pyo3(signature = (token, /))]

@@ -7,7 +7,7 @@ use logitwire_core::vocab::Vocab as Core;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::detokenize::Detokenizer;
+use crate::detokenize::{Detokenizer, options};
 use crate::error::Result;
 use crate::ids::{any_id, token_ids};
 
@@ -63,9 +63,19 @@ impl Vocab {
         self.core.eos_ids().to_vec()
     }
 
-    #[pyo3(signature = (*, skip_special_tokens=true))]
-    fn detokenizer(&self, skip_special_tokens: bool) -> Detokenizer {
-        Detokenizer::new(self.core.clone(), skip_special_tokens)
+    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None))]
+    fn detokenizer(
+        &self,
+        skip_special_tokens: bool,
+        byte_fallback: &str,
+        prompt_ids: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Detokenizer> {
+        Detokenizer::new(&self.core, options(skip_special_tokens, byte_fallback)?, prompt_ids)
+    }
+
+    #[getter]
+    fn decoder(&self) -> &'static str {
+        if self.core.is_compiled() { "compiled" } else { "window" }
     }
 
     fn __repr__(&self) -> String {
