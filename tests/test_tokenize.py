@@ -251,30 +251,7 @@ def test_holes_between_ids() -> None:
     assert_encodes_alike(ours, theirs, "a<far>b")
 
 
-# -- families not supported, and files that are broken -----------------------------------------------------------------
-
-REPLACE = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
-STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
-DECODERS = {
-    "none": None,
-    "word piece": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-    "metaspace": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
-    "bpe": {"type": "BPEDecoder", "suffix": "</w>"},
-    "ctc": {"type": "CTC", "pad_token": "<pad>", "word_delimiter_token": "|", "cleanup": True},
-    "byte fallback": {"type": "ByteFallback"},
-    "fuse": {"type": "Fuse"},
-    "llama-2": {"type": "Sequence", "decoders": [REPLACE, {"type": "ByteFallback"}, {"type": "Fuse"}, STRIP]},
-    "byte level, then more": {"type": "Sequence", "decoders": [BYTE_LEVEL, STRIP]},
-    "more, then byte level": {"type": "Sequence", "decoders": [REPLACE, BYTE_LEVEL]},
-    "empty sequence": {"type": "Sequence", "decoders": []},
-}
-
-
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_another_decoder_is_refused_by_name(decoder: str) -> None:
-    with pytest.raises(lw.TokenizerError, match="ByteLevel"):
-        lw.Tokenizer.from_json(tokenizer_json(decoder=DECODERS[decoder]))
-
+# -- files that are broken ---------------------------------------------------------------------------------------------
 
 BROKEN = {
     "empty": "",
