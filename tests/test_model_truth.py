@@ -167,7 +167,7 @@ def test_the_tokenizer_equals_llamacpps(smollm2: Any, llamacpp: Any, texts: list
         (text, got, expected)
         for text in strings
         if (got := smollm2.tokenizer.encode(text, add_special_tokens=False, allow_special=allow_special))
-        != (expected := llamacpp.tokenize(text, allow_special=allow_special))
+        != (expected := llamacpp.encode(text, allow_special=allow_special))
     ]
     assert not wrong, f"{len(wrong)} of {len(strings)}, the shortest: {min(wrong, key=lambda case: len(case[0]))}"
 

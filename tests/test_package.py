@@ -100,6 +100,7 @@ def test_sdist_holds_what_a_packager_needs() -> None:
         "README.md",
         "LICENSE",
         "CHANGELOG.md",
+        "requirements/vocabularies.txt",
     }
     tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
     crates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rust").rglob("*.rs")}

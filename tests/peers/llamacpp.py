@@ -36,13 +36,17 @@ void *llama_init_from_model(void *model, llama_context_params params);
 void llama_free(void *context);
 void *llama_model_get_vocab(void *model);
 int32_t llama_vocab_n_tokens(void *vocab);
+int llama_vocab_type(void *vocab);
 llama_batch llama_batch_init(int32_t n_tokens, int32_t embd, int32_t n_seq_max);
 void llama_batch_free(llama_batch batch);
 int32_t llama_decode(void *context, llama_batch batch);
 float *llama_get_logits(void *context);
 int32_t llama_tokenize(void *vocab, const char *text, int32_t text_len, int32_t *tokens, int32_t n_tokens_max,
                        bool add_special, bool parse_special);
+int32_t llama_token_to_piece(void *vocab, int32_t token, char *buffer, int32_t length, int32_t lstrip, bool special);
 """)
+
+SENTENCEPIECE = 1  # enum llama_vocab_type
 
 
 def _load() -> object:
@@ -74,17 +78,41 @@ class LlamaCpp:
             raise RuntimeError(f"llama.cpp does not load {path}")
         self._vocab = _lib.llama_model_get_vocab(self._model)
         self.vocab_size = _lib.llama_vocab_n_tokens(self._vocab)
+        self._is_sentencepiece = _lib.llama_vocab_type(self._vocab) == SENTENCEPIECE
 
     def close(self) -> None:
         _lib.llama_model_free(self._model)
 
-    def tokenize(self, text: str, *, allow_special: bool) -> list[int]:
+    def encode(self, text: str, *, allow_special: bool) -> list[int]:
+        return self._tokenize(text, allow_special=allow_special, add_special_tokens=False)
+
+    def encode_whole(self, text: str) -> list[int]:
+        """With the special tokens that the file says are added."""
+        return self._tokenize(text, allow_special=False, add_special_tokens=True)
+
+    def _tokenize(self, text: str, *, allow_special: bool, add_special_tokens: bool) -> list[int]:
         data = text.encode()
         ids = _ffi.new("int32_t[]", len(data) + 8)
-        n = _lib.llama_tokenize(self._vocab, data, len(data), ids, len(ids), False, allow_special)
+        n = _lib.llama_tokenize(self._vocab, data, len(data), ids, len(ids), add_special_tokens, allow_special)
         if n < 0:
             raise RuntimeError(f"llama_tokenize needs room for {-n} tokens, more than there are bytes")
         return list(ids[0:n])
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str | None:
+        """The pieces one after the other. None for SentencePiece's vocabularies, where the first space would differ."""
+        if self._is_sentencepiece:
+            return None
+        pieces = [self._piece(i, special=not skip_special_tokens) for i in ids]
+        return b"".join(pieces).decode("utf-8", "replace")
+
+    def _piece(self, token_id: int, *, special: bool) -> bytes:
+        room = 64
+        while True:
+            text = _ffi.new("char[]", room)
+            n = _lib.llama_token_to_piece(self._vocab, token_id, text, room, 0, special)
+            if n >= 0:
+                return bytes(_ffi.buffer(text, n))
+            room = -n
 
     def logits(self, token_ids: Sequence[int], *, n_threads: int = 1) -> NDArray[np.float32]:
         """(len(token_ids), vocab_size): of every position of one sequence, in one batch."""

@@ -1,0 +1,228 @@
+"""Real vocabularies against the libraries that define them: ids, offsets, text, and the law of streams.
+
+Every difference from such a library is in `vectors/vocabulary_differences.json`, text by text: one more or one less
+fails. HYPOTHESIS_PROFILE=slow tries ten times as many texts and streams.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import corpus
+import pytest
+from conftest import VECTORS
+from peers.tokenizer import Library, Peer
+from vocabularies import FILES, VOCABULARIES, fetch, path
+
+import logitwire as lw
+from logitwire.errors import OfflineError
+
+pytest.importorskip("tokenizers")
+
+pytestmark = pytest.mark.timeout(900)  # the first test fetches
+
+IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "slow"
+N_TEXTS = 6000
+N_STREAMS = 1000 if IS_LONG else 60  # of each kind
+DIFFERENCES: dict[str, dict[str, Any]] = json.loads((VECTORS / "vocabulary_differences.json").read_text("utf-8"))
+
+
+class Loaded:
+    """One vocabulary, ours and what it is held against, each loaded when first asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.vocabulary = VOCABULARIES[name]
+
+    @cached_property
+    def ours(self) -> lw.Tokenizer:
+        return self.vocabulary.load()
+
+    @cached_property
+    def library(self) -> Library:
+        return self.vocabulary.library()
+
+    @cached_property
+    def peers(self) -> dict[str, Peer]:
+        peers = {}
+        for name, load in self.vocabulary.peers.items():
+            try:
+                peers[name] = load()
+            except ImportError as error:
+                pytest.skip(f"needs {error.name}")
+        return peers
+
+    @cached_property
+    def special_tokens(self) -> list[str]:
+        return [token for i in self.ours.vocab.special_ids if (token := self.token(i))]
+
+    def token(self, token_id: int) -> str | None:
+        token: str | None = self.library.tokenizer.id_to_token(token_id)
+        return token
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The corpus, and texts that hold this vocabulary's own special tokens."""
+        rng = random.Random(self.name)
+        texts = corpus.texts(N_TEXTS * 10 if IS_LONG else N_TEXTS)
+        specials = self.special_tokens[:40]
+        with_specials = []
+        for text in rng.sample(texts, 200 if specials else 0):
+            at = rng.randint(0, len(text))
+            with_specials.append(text[:at] + "".join(rng.choices(specials, k=rng.randint(1, 3))) + text[at:])
+        return [*texts, *specials, *with_specials]
+
+
+@pytest.fixture(scope="module", params=VOCABULARIES)
+def loaded(request: pytest.FixtureRequest) -> Loaded:
+    loaded = Loaded(request.param)
+    try:
+        fetch()
+        loaded.ours  # noqa: B018
+    except OfflineError as error:
+        pytest.skip(str(error))
+    return loaded
+
+
+def assert_only_known(loaded: Loaded, peer: str, what: str, found: Sequence[str]) -> None:
+    """found: the texts on which we and the peer differ."""
+    known = DIFFERENCES.get(f"{loaded.name}, {peer}, {what}", {"texts": []})["texts"]
+    if IS_LONG and known:
+        among = set(loaded.texts[:N_TEXTS])
+        found = [text for text in found if text in among]
+    new, gone = sorted(set(found) - set(known), key=len), sorted(set(known) - set(found), key=len)
+    assert not new + gone, f"{len(found)} differ, {len(known)} are known; new: {new[:5]}; gone: {gone[:5]}"
+
+
+@pytest.mark.parametrize("allow_special", [False, True])
+def test_ids_are_those_of_the_reference(loaded: Loaded, allow_special: bool) -> None:
+    ours = [loaded.ours.encode(text, add_special_tokens=False, allow_special=allow_special) for text in loaded.texts]
+    for name, peer in loaded.peers.items():
+        theirs = [peer.encode(text, allow_special=allow_special) for text in loaded.texts]
+        if theirs[0] is None:
+            continue
+        differing = [text for text, a, b in zip(loaded.texts, ours, theirs, strict=True) if a != b]
+        assert_only_known(loaded, name, "special tokens allowed" if allow_special else "text", differing)
+
+
+def test_added_special_tokens_are_those_of_the_reference(loaded: Loaded) -> None:
+    texts = random.Random(0).sample(loaded.texts, 500)
+    for name, peer in loaded.peers.items():
+        theirs = [peer.encode_whole(text) for text in texts]
+        if theirs[0] is not None:
+            differing = [text for text, ids in zip(texts, theirs, strict=True) if loaded.ours.encode(text) != ids]
+            assert_only_known(loaded, name, "special tokens added", differing)
+
+
+def test_vectors_of_llama_cpp(loaded: Loaded) -> None:
+    """The cases that llama.cpp keeps beside a vocabulary, which Hugging Face's own tokenizer of the model answered."""
+    if f"{loaded.name}.inp" not in FILES:
+        pytest.skip("there are none")
+    texts = path(f"{loaded.name}.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
+    answers = [[int(i) for i in line.split()] for line in path(f"{loaded.name}.out").read_text().splitlines()]
+    assert len(texts) >= len(answers) >= 40
+    differing = [
+        text
+        for text, ids in zip(texts, answers, strict=False)
+        if loaded.ours.encode(text, add_special_tokens=False) != ids
+    ]
+    assert_only_known(loaded, "llama.cpp", "vectors", differing)
+
+
+def streams(loaded: Loaded) -> Iterator[tuple[str, list[int]]]:
+    """Ids of real text cut anywhere, random ids, special tokens injected, spoiled bytes, edges of words."""
+    rng, ours = random.Random(loaded.name), loaded.ours
+    size, special = len(ours), ours.vocab.special_ids
+    tokens = {i: token for i in range(size) if (token := token_bytes(ours, i)) is not None}
+    short = [i for i, token in tokens.items() if len(token) == 1] or list(tokens)
+    high = [i for i in short if tokens[i] >= b"\x80"] or short
+    edges = [
+        i for i, token in tokens.items() if len(token) < 9 and (token[:1] in b" \t\n" or not token.strip(b" .,!?'-"))
+    ] or short
+    for language, text in corpus.languages().items():
+        for _ in range(20 if IS_LONG else 2):
+            ids = ours.encode(corpus.cut(rng, text, 300), add_special_tokens=False)
+            yield f"text in {language}", ids[rng.randint(0, 3) : len(ids) - rng.randint(0, 3)]
+    texts = [ours.encode(text, add_special_tokens=False) for text in rng.sample(corpus.texts(N_TEXTS), N_STREAMS)]
+    for ids in texts:
+        yield "awkward text", ids
+        mixed = [
+            i for given in ids for i in ([given, rng.choice(special)] if special and rng.random() < 0.3 else [given])
+        ]
+        yield "special tokens", mixed
+        spoiled = [i for given in ids for i in ([rng.choice(high), given] if rng.random() < 0.3 else [given])]
+        yield "spoiled bytes", spoiled
+    for _ in range(N_STREAMS):
+        yield "random ids", [rng.randrange(size) for _ in range(rng.randint(1, 80))]
+        yield "bytes", [rng.choice(high if rng.random() < 0.8 else short) for _ in range(rng.randint(1, 60))]
+        yield "edges", [rng.choice(edges if rng.random() < 0.8 else short) for _ in range(rng.randint(1, 60))]
+        beyond = [-1, -(2**31), size, size + 7, 2**31 - 1, 2**31, 2**32, 2**63 - 1]
+        yield "ids beyond", [rng.choice(beyond) if rng.random() < 0.3 else rng.randrange(size) for _ in range(30)]
+
+
+def token_bytes(ours: lw.Tokenizer, token_id: int) -> bytes | None:
+    try:
+        return ours.vocab.token_bytes(token_id)
+    except lw.errors.TokenIdError:
+        return None
+
+
+@pytest.mark.parametrize("skip_special_tokens", [False, True])
+def test_text_is_that_of_the_reference(loaded: Loaded, skip_special_tokens: bool) -> None:
+    """Of every token alone; and of streams of those on which we agree."""
+    everything = [i for i in range(len(loaded.ours)) if loaded.token(i) is not None]
+    for name, peer in loaded.peers.items():
+        if peer.decode([], skip_special_tokens=skip_special_tokens) is None:
+            continue
+
+        def differs(ids: list[int], peer: Peer = peer) -> bool:
+            theirs = peer.decode(ids, skip_special_tokens=skip_special_tokens)
+            return loaded.ours.decode(ids, skip_special_tokens=skip_special_tokens) != theirs
+
+        differing = {i for i in everything if differs([i])}
+        tokens = [loaded.token(i) or "" for i in sorted(differing)]
+        assert_only_known(loaded, name, "tokens skipped" if skip_special_tokens else "tokens", tokens)
+        agreed = set(everything) - differing
+        for kind, ids in streams(loaded):
+            ids = [i for i in ids if i in agreed]
+            assert not differs(ids), (name, kind, ids)
+
+
+@pytest.mark.parametrize("byte_fallback", ["eager", "hf"])
+@pytest.mark.parametrize("skip_special_tokens", [False, True])
+def test_stream_is_the_decoded_text(loaded: Loaded, skip_special_tokens: bool, byte_fallback: Any) -> None:
+    options = {"skip_special_tokens": skip_special_tokens, "byte_fallback": byte_fallback}
+    stream = loaded.ours.detokenizer(**options)
+    for kind, ids in streams(loaded):
+        whole = loaded.ours.decode(ids, **options)
+        assert "".join([*map(stream.step, ids), stream.finish()]) == whole, (kind, ids)
+        if byte_fallback == "hf" and kind != "ids beyond":
+            assert whole == loaded.library.decode(ids, skip_special_tokens=skip_special_tokens), (kind, ids)
+
+
+@pytest.mark.parametrize("byte_fallback", ["eager", "hf"])
+@pytest.mark.parametrize("skip_special_tokens", [False, True])
+def test_stream_goes_on_after_a_prompt(loaded: Loaded, skip_special_tokens: bool, byte_fallback: Any) -> None:
+    """What a stream showed of a prompt and what another shows after it are the text of both, wherever the cut is."""
+    rng = random.Random(loaded.name)
+    is_byte_level = loaded.ours.token_to_id("<0x80>") is None
+    options = {"skip_special_tokens": skip_special_tokens, "byte_fallback": byte_fallback}
+    for kind, ids in streams(loaded):
+        whole, cut = loaded.ours.decode(ids, **options), rng.randint(0, len(ids))
+        first = loaded.ours.detokenizer(**options)
+        shown = "".join(map(first.step, ids[:cut]))
+        held = first.finish()
+        then = loaded.ours.detokenizer(prompt_ids=ids[:cut], **options)
+        going_on = "".join([*map(then.step, ids[cut:]), then.finish()])
+        assert whole.startswith(shown), (kind, ids, cut)
+        rest = whole[len(shown) :]
+        if is_byte_level or byte_fallback == "eager" or not held:
+            assert going_on == rest, (kind, ids, cut)
+        else:  # bytes in a row: whole characters in the prompt's part of them count as shown
+            assert rest.endswith(going_on), (kind, ids, cut)
+            assert len(rest) - len(going_on) <= 4 * len(held), (kind, ids, cut)
