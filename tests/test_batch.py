@@ -31,9 +31,13 @@ def random_request(rng: random.Random, number: int) -> tuple[lw.SamplingParams, 
         choice=rng.randrange(3),
         logprobs=rng.choice([None, None, 0, 3]),
     )
+    max_tokens = rng.choice([None, 1, 2, 5, 12])
     options = {
-        "max_tokens": rng.choice([None, 1, 2, 5, 12]),
-        "stop": rng.sample(["END", "\n", "ab", "aba", "你", "\ufffd", "b ", "<s>", "é"], rng.choice([0, 1, 3])),
+        "max_tokens": max_tokens,
+        "min_tokens": min(rng.choice([0, 0, 1, 2, 4]), max_tokens or 4),
+        "stop": rng.sample(
+            ["END", "\n", "ab", "aba", "你", "\ufffd", "b ", "<s>", "</s>", "<pad>", "é"], rng.choice([0, 1, 3])
+        ),
         "include_stop": rng.random() < 0.3,
         "stop_token_ids": rng.sample([0, 5, 21], rng.choice([0, 0, 1])),
         "ignore_eos": rng.random() < 0.3,
@@ -85,7 +89,7 @@ def test_a_batch_equals_its_stations(width: int, seed: int) -> None:
             number += 1
         slots = rng.sample(sorted(lines), rng.randint(0, len(lines)))
         rows = (2 * logits_rng.standard_normal((len(slots), width))).astype(np.float32)
-        rows[:, EOS] -= 2
+        rows[:, EOS] -= 1
         if len(slots) > 2 and step % 17 == 0:
             rows[0, 3], rows[1, :] = np.nan, -np.inf
         mask = None

@@ -43,6 +43,9 @@ def run(ids: Sequence[int], **options: Any) -> tuple[list[str], lw.FinishReason,
     Fails unless the line with its stations called one by one says the same of every step.
     """
     batch, line = lw.Batch(VOCAB), reference.Line(VOCAB, GREEDY, **options)
+    if "stop_tie" in options:
+        include_stop, tie = options.pop("include_stop", False), options.pop("stop_tie")
+        options["stop"] = lw.StopMatcher(options["stop"], include_stop=include_stop, tie=tie)
     slot = batch.add(GREEDY, **options)
     texts, finish, stop_index = [], lw.FinishReason.RUNNING, -1
     for i in ids:
@@ -148,7 +151,140 @@ def test_special_tokens_are_text_only_if_asked() -> None:
 def test_a_stop_string_may_be_a_special_token_s_text() -> None:
     shown = run([A, PAD], stop=["<pad>"], skip_special_tokens=False)
     assert shown == (["a", ""], lw.FinishReason.STOP_STRING, 0)
-    assert run([A, PAD, B], stop=["<pad>"])[1] == lw.FinishReason.RUNNING
+    assert run([PAD], stop=["x", "<pad>"], skip_special_tokens=False, include_stop=True)[0] == ["<pad>"]
+
+
+# -- stop strings that a special token spells --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("include_stop", [False, True])
+def test_a_stop_string_that_is_a_skipped_token_s_text(include_stop: bool) -> None:
+    shown = "<pad>" if include_stop else ""
+    ended = (["a", shown], lw.FinishReason.STOP_STRING, 1)
+    assert run([A, PAD], stop=["x", "<pad>", "<pad>"], include_stop=include_stop) == ended
+    # Over whatever else the token's id would end the request with, and over length.
+    for options in ({"stop_token_ids": [PAD]}, {"max_tokens": 2}, {"min_tokens": 1}, {"stop_tie": "list"}):
+        assert run([A, PAD], stop=["x", "<pad>"], include_stop=include_stop, **options) == ended
+    for options in ({}, {"ignore_eos": True}, {"skip_special_tokens": False}):
+        texts, finish, stop_index = run([A, EOS], stop=["<eos>"], include_stop=include_stop, **options)
+        assert (texts[-1], finish, stop_index) == ("<eos>" * include_stop, lw.FinishReason.STOP_STRING, 0)
+
+
+def test_a_stop_string_that_is_not_all_of_a_special_token_s_text_is_not_that_token() -> None:
+    for stop in ("<pad", "pad>", "a", "<pad>b", "x<pad>"):
+        texts, finish, _ = run([B, PAD, B], stop=[stop])
+        assert ("".join(texts), finish) == ("bb", lw.FinishReason.RUNNING), stop
+    # As text it is text like any other.
+    assert run([A, PAD], stop=["pad"], skip_special_tokens=False)[0] == ["a", "<"]
+    assert run([A, PAD], stop=["a<pad>"], skip_special_tokens=False)[1] == lw.FinishReason.STOP_STRING
+
+
+def test_a_stop_string_that_is_an_ordinary_token_s_text_is_that_text() -> None:
+    assert run([OTHER], stop=["<other>"]) == ([""], lw.FinishReason.STOP_STRING, 0)
+    assert run([A, OTHER], stop=["a<other>"]) == (["", ""], lw.FinishReason.STOP_STRING, 0)
+    assert run([A, OTHER], stop=["<other>"], stop_token_ids=[OTHER])[1] == lw.FinishReason.STOP_TOKEN
+
+
+@pytest.mark.parametrize("include_stop", [False, True])
+def test_what_is_held_comes_before_a_special_token_s_stop(include_stop: bool) -> None:
+    texts, finish, stop_index = run([A, E, EURO_1, PAD], stop=["END", "<pad>"], include_stop=include_stop)
+    assert ("".join(texts), finish, stop_index) == ("aE\ufffd" + "<pad>" * include_stop, lw.FinishReason.STOP_STRING, 1)
+    # A stop in what it lets go ended first.
+    texts, finish, stop_index = run([A, EURO_1, PAD], stop=["<pad>", "\ufffd"], include_stop=include_stop)
+    assert ("".join(texts), finish, stop_index) == ("a" + "\ufffd" * include_stop, lw.FinishReason.STOP_STRING, 1)
+
+
+# -- min_tokens --------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_string_within_the_minimum_is_text() -> None:
+    for n, texts, finish in (
+        (0, ["a", ""], lw.FinishReason.STOP_STRING),
+        (1, ["a", ""], lw.FinishReason.STOP_STRING),
+        (2, ["a", "END", "b"], lw.FinishReason.RUNNING),
+        (5, ["a", "END", "b"], lw.FinishReason.RUNNING),
+    ):
+        assert run([A, END, B][: len(texts)], stop=["END"], min_tokens=n)[:2] == (texts, finish)
+    assert run([A, END, B], stop=["N"], include_stop=True, min_tokens=2)[0] == ["a", "END", "b"]
+
+
+def test_a_stop_string_that_begins_within_the_minimum_and_ends_after_it() -> None:
+    assert run([A, E, ND], stop=["END"], min_tokens=2) == (["a", "", ""], lw.FinishReason.STOP_STRING, 0)
+    assert run([A, E, ND], stop=["END"], min_tokens=3) == (["a", "", "END"], lw.FinishReason.RUNNING, -1)
+    assert run([END, END], stop=["END"], min_tokens=1) == (["END", ""], lw.FinishReason.STOP_STRING, 0)
+
+
+def test_only_length_ends_a_request_at_its_minimum() -> None:
+    for stop in ([], ["b"], ["\ufffd"]):
+        assert run([A, EURO_1], stop=stop, min_tokens=2, max_tokens=2)[1] == lw.FinishReason.LENGTH
+    assert run([A, B], stop=["b"], min_tokens=2, max_tokens=2) == (["a", "b"], lw.FinishReason.LENGTH, -1)
+
+
+def drawn(rows: Sequence[np.ndarray], vocab: lw.Vocab = VOCAB, **options: Any) -> list[int]:
+    batch, line = lw.Batch(vocab), reference.Line(vocab, GREEDY, **options)
+    slot = batch.add(GREEDY, **options)
+    tokens = []
+    for row in rows:
+        tokens.append(int(batch.step(row[None], [slot]).tokens[0]))
+        assert tokens[-1] == line.step(row).token
+    return tokens
+
+
+def test_ids_that_would_end_it_are_not_drawn_within_the_minimum() -> None:
+    # The likeliest first: what ends it, then a.
+    row = np.zeros(len(TOKENS), np.float32)
+    row[[EOS, OTHER, PAD, A]] = 9, 8, 7, 6
+    ends: dict[str, Any] = {"stop_token_ids": [OTHER], "stop": ["<pad>"]}
+    assert drawn([row] * 3, min_tokens=2, **ends) == [A, A, EOS]
+    assert drawn([row] * 3, min_tokens=2, ignore_eos=True, **ends) == [EOS, EOS, EOS]
+    assert drawn([row] * 3, min_tokens=2, stop=["<pad>"], stop_token_ids=[EOS], ignore_eos=True) == [OTHER, OTHER, EOS]
+    assert drawn([row] * 3, min_tokens=2, stop=["<pad>"]) == [OTHER, OTHER, EOS]
+    assert drawn([row], **ends) == [EOS]
+    # As text it ends nothing within the minimum.
+    row[[EOS, OTHER]] = 0
+    assert drawn([row] * 2, min_tokens=2, skip_special_tokens=False, **ends) == [PAD, PAD]
+    assert drawn([row] * 2, min_tokens=2, **ends) == [A, A]
+
+
+def test_the_minimum_leaves_what_is_reported_of_the_row_as_it_is() -> None:
+    row = np.zeros(len(TOKENS), np.float32)
+    row[[EOS, A]] = 9, 6
+    batch = lw.Batch(VOCAB)
+    params = lw.SamplingParams(temperature=0, logprobs=3)
+    out = batch.step(np.stack([row, row]), [batch.add(params, min_tokens=1), batch.add(params)])
+    assert out.tokens.tolist() == [A, EOS]
+    assert out.ranks.tolist() == [2, 1]
+    assert out.top_ids[0].tolist() == out.top_ids[1].tolist() == [EOS, A, B]
+    assert out.top_logprobs[0].tolist() == out.top_logprobs[1].tolist()
+
+
+def test_a_row_with_nothing_but_ends_within_the_minimum() -> None:
+    batch = lw.Batch(VOCAB)
+    row = np.full((1, len(TOKENS)), -np.inf, np.float32)
+    row[0, EOS] = 0
+    out = batch.step(row, [batch.add(GREEDY, min_tokens=1)])
+    assert (out.status[0], out.finish[0]) == (lw.RowStatus.EMPTY, lw.FinishReason.ERROR)
+    ids, lse = np.array([[EOS, B, -1]], np.int32), np.zeros(1, np.float32)
+    logits = np.array([[9, 1, 0]], np.float32)
+    assert batch.step_candidates(ids, logits, lse, [batch.add(GREEDY, min_tokens=1)]).tokens.tolist() == [B]
+    assert batch.step_candidates(ids, logits, lse, [batch.add(GREEDY)]).tokens.tolist() == [EOS]
+
+
+# -- a matcher in place of the strings ---------------------------------------------------------------------------------
+
+
+def test_a_matcher_in_place_of_stop_strings() -> None:
+    for tie, stop_index, text in (("longest", 1, ""), ("list", 0, "E")):
+        assert run([E, ND], stop=["ND", "END"], stop_tie=tie) == (["", text], lw.FinishReason.STOP_STRING, stop_index)
+    assert run([E, ND], stop=["END"], stop_tie="list", include_stop=True)[0] == ["E", "ND"]
+    matcher = lw.StopMatcher(["END"])
+    matcher.feed("EN")
+    batch = lw.Batch(VOCAB)
+    slots = [batch.add(GREEDY, stop=matcher) for _ in range(2)]
+    assert batch.step(np.stack([forced(END), forced(ND)]), slots).text == b"ND"
+    assert matcher.feed("D") == ("", "END")
+    with pytest.raises(lw.ParameterError, match="include_stop"):
+        batch.add(GREEDY, stop=matcher, include_stop=True)
 
 
 def test_the_same_stop_twice_reports_the_first() -> None:
@@ -261,6 +397,17 @@ def test_max_tokens_out_of_range(max_tokens: int) -> None:
     assert len(batch) == 0
 
 
+@pytest.mark.parametrize(("min_tokens", "max_tokens"), [(-1, None), (-(2**40), 5), (6, 5), (2**40, 1)])
+def test_min_tokens_out_of_range(min_tokens: int, max_tokens: int | None) -> None:
+    batch = lw.Batch(VOCAB)
+    with pytest.raises(lw.ParameterError, match="min_tokens") as caught:
+        batch.add(GREEDY, min_tokens=min_tokens, max_tokens=max_tokens)
+    assert caught.value.field == "min_tokens"
+    assert len(batch) == 0
+    batch.add(GREEDY, min_tokens=2**40)
+    batch.add(GREEDY, min_tokens=5, max_tokens=5)
+
+
 @pytest.mark.parametrize("token_id", [-1, 13, HOLE, 2**31, 2**40])
 def test_ids_outside(token_id: int) -> None:
     batch = lw.Batch(VOCAB)
@@ -284,4 +431,6 @@ def test_stops_out_of_range() -> None:
         batch.add(GREEDY, stop_token_ids=[A] * (lw.limits()["stop_token_ids"] + 1))
     with pytest.raises(TypeError):
         batch.add(GREEDY, stop="END")
+    with pytest.raises(UnicodeEncodeError):
+        batch.add(GREEDY, stop=["\ud800"])
     assert len(batch) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any, Literal
 
 import pytest
 from conftest import vectors
@@ -15,8 +16,9 @@ import logitwire as lw
 CASES = [pytest.param(case, id=case["name"]) for case in vectors("stop")]
 
 
-def run(matcher: object, pieces: list[str]) -> tuple[list[tuple[str, str | None]], str]:
-    return [matcher.feed(piece) for piece in pieces], matcher.finish()  # type: ignore[attr-defined]
+def run(matcher: Any, pieces: list[str], n_unarmed: int = 0) -> tuple[list[tuple[str, str | None]], str]:
+    fed = [matcher.feed(piece, armed=number >= n_unarmed) for number, piece in enumerate(pieces)]
+    return fed, matcher.finish()
 
 
 def outcome(fed: list[tuple[str, str | None]], rest: str) -> tuple[str, str | None]:
@@ -53,41 +55,81 @@ def test_one_character_at_a_time(case: dict) -> None:
     assert outcome(*run(matcher, list(case["text"]))) == (case["shown"], case["stop"])
 
 
+@pytest.mark.parametrize("tie", ["longest", "list"])
 @pytest.mark.parametrize("include_stop", [False, True])
-def test_random_streams_piece_by_piece(include_stop: bool) -> None:
-    """12,000 streams each over small alphabets: every piece, every hold-back, every stop."""
-    rng = random.Random(20 + include_stop)
-    n_stopped = n_held = 0
-    for number in range(12_000):
+def test_random_streams_piece_by_piece(include_stop: bool, tie: Literal["longest", "list"]) -> None:
+    """8,000 streams each over small alphabets, half with a minimum: every piece, every hold-back, every stop."""
+    rng = random.Random(f"{include_stop} {tie}")
+    n_stopped = n_held = n_tied = n_put_off = 0
+    for number in range(8_000):
         alphabet = rng.choice(["ab", "abc", "aé", "é\u00e8a", "\U0001f600\U0001f601b"])
         stops = [
             "".join(rng.choice(alphabet) for _ in range(rng.randint(1, rng.choice([1, 2, 3, 6]))))
             for _ in range(rng.randint(0, 4))
         ]
+        stops += [stop[1:] for stop in stops if len(stop) > 1 and rng.random() < 0.2]  # that end together
+        rng.shuffle(stops)
         pieces = cuts("".join(rng.choice(alphabet) for _ in range(rng.randint(0, 14))), rng)
-        matcher, expected = (kind(stops, include_stop=include_stop) for kind in (lw.StopMatcher, reference.StopMatcher))
-        got, want = run(matcher, pieces), run(expected, pieces)
-        assert got == want, (number, stops, pieces)
+        n_unarmed = rng.choice([0, rng.randint(0, len(pieces))])
+        options: dict[str, Any] = {"include_stop": include_stop, "tie": tie}
+        matcher, expected = (kind(stops, **options) for kind in (lw.StopMatcher, reference.StopMatcher))
+        got, want = run(matcher, pieces, n_unarmed), run(expected, pieces, n_unarmed)
+        assert got == want, (number, stops, pieces, n_unarmed)
+        text, minimum = "".join(pieces), len("".join(pieces[:n_unarmed]))
+        assert outcome(*want) == reference.at_once(text, stops, minimum=minimum, **options)
         n_stopped += outcome(*want)[1] is not None
         n_held += want[1] != ""
+        other = {"longest": "list", "list": "longest"}[tie]
+        n_tied += outcome(*want)[1] != reference.at_once(text, stops, minimum=minimum, tie=other)[1]
+        n_put_off += outcome(*want)[0] != reference.at_once(text, stops, **options)[0]
     assert n_stopped > 2000
     assert (n_held > 500) is not include_stop
+    assert n_tied > 100
+    assert n_put_off > 500
 
 
 @given(
     st.lists(st.text(min_size=1, max_size=5), max_size=4),
     st.lists(st.text(max_size=6), max_size=8),
     st.booleans(),
+    st.sampled_from(["longest", "list"]),
+    st.integers(0, 12),
     st.randoms(use_true_random=False),
 )
-@example(["\ufffd"], ["a", "\ufffd"], False, random.Random(0))
-def test_any_text(stops: list[str], pieces: list[str], include_stop: bool, rng: random.Random) -> None:
+@example(["\ufffd"], ["a", "\ufffd"], False, "longest", 0, random.Random(0))
+def test_any_text(
+    stops: list[str],
+    pieces: list[str],
+    include_stop: bool,
+    tie: Literal["longest", "list"],
+    n_unarmed: int,
+    rng: random.Random,
+) -> None:
     if stops:  # text that has to do with the stops: pieces of them between the pieces
         for _ in range(4):
             stop = rng.choice(stops)
             pieces.insert(rng.randint(0, len(pieces)), stop[: rng.randint(0, len(stop))])
+    options: dict[str, Any] = {"include_stop": include_stop, "tie": tie}
+    matcher, expected = (kind(stops, **options) for kind in (lw.StopMatcher, reference.StopMatcher))
+    assert run(matcher, pieces, n_unarmed) == run(expected, pieces, n_unarmed)
+
+
+@given(st.lists(st.tuples(st.text("ab", max_size=3), st.booleans()), max_size=8), st.booleans())
+def test_armed_and_not_by_turns(pieces: list[tuple[str, bool]], include_stop: bool) -> None:
+    stops = ["ab", "bab", "aaa", "b"]
     matcher, expected = (kind(stops, include_stop=include_stop) for kind in (lw.StopMatcher, reference.StopMatcher))
-    assert run(matcher, pieces) == run(expected, pieces)
+    for piece, armed in pieces:
+        assert matcher.feed(piece, armed=armed) == expected.feed(piece, armed=armed)
+    assert matcher.finish() == expected.finish()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_minimum_at_every_character(case: dict) -> None:
+    text, stops = case["text"][:60], case["stops"]
+    for n_unarmed in range(len(text) + 1):
+        matcher = lw.StopMatcher(stops, include_stop=case["include_stop"])
+        want = reference.at_once(text, stops, include_stop=case["include_stop"], minimum=n_unarmed)
+        assert outcome(*run(matcher, list(text), n_unarmed)) == want, n_unarmed
 
 
 def test_including_the_stop_holds_nothing_back() -> None:
@@ -123,6 +165,49 @@ def test_reset_forgets_what_is_held() -> None:
 
 def test_the_first_of_equal_stops_is_reported_as_text() -> None:
     assert lw.StopMatcher(["x", "x"]).feed("x") == ("", "x")
+
+
+def test_ties() -> None:
+    for stops, longest, first in (
+        (["c", "abc", "bc"], ("x", "abc"), ("xab", "c")),
+        (["bc", "abc", "c"], ("x", "abc"), ("xa", "bc")),
+        (["bc", "xabcd", "abc"], ("x", "abc"), ("xa", "bc")),  # only of those that end first
+    ):
+        assert lw.StopMatcher(stops).feed("xabcd") == longest
+        assert lw.StopMatcher(stops, tie="longest").feed("xabcd") == longest
+        assert lw.StopMatcher(stops, tie="list").feed("xabcd") == first
+    with pytest.raises(lw.ParameterError, match="tie") as caught:
+        lw.StopMatcher(["x"], tie="first")  # type: ignore[arg-type]
+    assert caught.value.field == "tie"
+
+
+def test_a_stop_that_ends_while_not_armed_is_text() -> None:
+    matcher = lw.StopMatcher(["END", "D!"])
+    assert matcher.feed("the END, an E", armed=False) == ("the END, an ", None)
+    assert matcher.feed("N", armed=False) == ("", None)
+    assert matcher.feed("D") == ("", "END")  # it began there and ends here
+    matcher.reset()
+    assert matcher.feed("the END", armed=False) == ("the EN", None)  # the D may become another
+    assert matcher.feed("!") == ("", "D!")
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    matcher = lw.StopMatcher(["abc"])
+    matcher.feed("xab")
+    other = matcher.copy()
+    assert matcher.feed("c") == ("", "abc")
+    assert other.feed("d") == ("abd", None)
+    assert matcher.copy().feed("more") == ("", None)
+    assert (other.finish(), matcher.finish()) == ("", "")
+
+
+def test_the_stops_can_be_read() -> None:
+    stops = ["END", "€", "END"]
+    matcher = lw.StopMatcher(stops)
+    assert matcher.stops == matcher.copy().stops == stops
+    matcher.stops.clear()
+    assert matcher.stops == stops
+    assert lw.StopMatcher([]).stops == []
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:

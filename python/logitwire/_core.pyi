@@ -228,23 +228,47 @@ class StopMatcher:
     """Finds the first of some stop strings in a stream of text and never shows a part of it.
 
     The stop whose end comes first wins, and of those ending there the longest. What is held back is exactly the longest
-    suffix of the text that is a proper prefix of some stop. The result does not depend on how the text is cut.
+    suffix of the text that is a proper prefix of some stop. The result does not depend on how the text is cut. One
+    owner; not shared between threads.
 
     >>> stop = StopMatcher(["END"])
     >>> stop.feed("the E"), stop.feed("N"), stop.feed("D of it")
     (('the ', None), ('', None), ('', 'END'))
     """
 
-    def __new__(cls, stops: Sequence[str], *, include_stop: bool = False) -> Self:
-        """Raises ParameterError on an empty stop, LimitError on more than 16 stops or one over 1,024 bytes."""
+    def __new__(
+        cls, stops: Sequence[str], *, include_stop: bool = False, tie: Literal["longest", "list"] = "longest"
+    ) -> Self:
+        """include_stop: the text ends with the stop, and nothing is ever held back.
 
-    def feed(self, text: str, /) -> tuple[str, str | None]:
-        """(text safe to show, the stop that matched or None). After a match everything is ("", None)."""
+        tie: which of the stops that end together counts, "longest" or the first in the "list", as in vLLM.
+
+        Raises ParameterError on an empty stop, LimitError on more than 16 stops or one over 1,024 bytes.
+        """
+
+    @property
+    def stops(self) -> list[str]:
+        """The stops in the order given."""
+
+    def feed(self, text: str, /, *, armed: bool = True) -> tuple[str, str | None]:
+        """(text safe to show, the stop that matched or None). After a match everything is ("", None).
+
+        armed: False for the text of a minimum of tokens. A stop that ends there is text; one that begins there and ends
+        later counts (as in vLLM).
+
+        >>> stop = StopMatcher(["END"])
+        >>> stop.feed("END, E", armed=False), stop.feed("ND")
+        (('END, ', None), ('', 'END'))
+        """
 
     def finish(self) -> str:
         """The text still held, "" after a match; afterwards the matcher is as new."""
 
-    def reset(self) -> None: ...
+    def reset(self) -> None:
+        """Forget the stream."""
+
+    def copy(self) -> StopMatcher:
+        """Another matcher at the same place of the same stream. Compiled stops are shared."""
 
 def apply_mask(logits: _Logits, mask: NDArray[np.int32], /) -> None:
     """Set each logit whose mask bit is 0 to -inf, in place.
@@ -447,7 +471,8 @@ class Batch:
         prompt_ids: Iterable[int] | None = None,
         *,
         max_tokens: int | None = None,
-        stop: Sequence[str] | None = None,
+        min_tokens: int = 0,
+        stop: Sequence[str] | StopMatcher | None = None,
         include_stop: bool = False,
         stop_token_ids: Iterable[int] | None = None,
         ignore_eos: bool = False,
@@ -456,8 +481,17 @@ class Batch:
     ) -> int:
         """Start a request and return its slot.
 
-        max_tokens: > 0; the last token allowed ends it with LENGTH. stop: stop strings, as in StopMatcher.
+        max_tokens: > 0; the last token allowed ends it with LENGTH.
+        min_tokens: 0 <= min_tokens <= max_tokens; within as many tokens nothing else ends it: ids that would are not
+            drawn, stop strings that end there are text. A row left without a token has status EMPTY.
+        stop: stop strings, as in StopMatcher. Or a StopMatcher made once for many requests, with its own include_stop
+            and tie; what it has seen does not count.
+        include_stop: the text ends with the stop string.
         stop_token_ids: ids that end it without text, like the vocabulary's eos ids, which `ignore_eos` disarms.
+
+        A special token whose text is one of the stop strings ends the request with it, even if the token is no text
+        because special tokens are skipped, or because it is an eos or stop token id.
+
         Raises ParameterError, LimitError, TokenIdError.
         """
 

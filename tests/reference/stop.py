@@ -1,7 +1,8 @@
 """Stop strings by searching the whole text again at every piece.
 
-The stop whose end comes first wins, and of those ending there the longest (of equal ones the first in the list). Held
-back is the longest suffix of the text that is a proper prefix of some stop, and nothing in include mode.
+The stop whose end comes first wins; of those ending there the longest, or the first in the list. One that ends within
+the minimum is text. Held back is the longest suffix of the text that is a proper prefix of some stop, and nothing in
+include mode.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def search(text: str, stops: Sequence[str]) -> tuple[int, str] | None:
-    """(where the winning stop ends, the stop), or None."""
-    for end in range(1, len(text) + 1):
+def search(text: str, stops: Sequence[str], *, tie: str = "longest", minimum: int = 0) -> tuple[int, str] | None:
+    """(where the winning stop ends, the stop), or None. Only ends beyond `minimum` characters count."""
+    for end in range(minimum + 1, len(text) + 1):
         ending = [stop for stop in stops if text[:end].endswith(stop)]
         if ending:
-            return end, max(ending, key=len)
+            return end, ending[0] if tie == "list" else max(ending, key=len)
     return None
 
 
@@ -26,9 +27,11 @@ def held(text: str, stops: Sequence[str]) -> str:
     return ""
 
 
-def at_once(text: str, stops: Sequence[str], *, include_stop: bool = False) -> tuple[str, str | None]:
+def at_once(
+    text: str, stops: Sequence[str], *, include_stop: bool = False, tie: str = "longest", minimum: int = 0
+) -> tuple[str, str | None]:
     """(all the text a client may see, the stop that matched or None), with the end of the text known."""
-    found = search(text, stops)
+    found = search(text, stops, tie=tie, minimum=minimum)
     if found is None:
         return text, None
     end, stop = found
@@ -36,18 +39,22 @@ def at_once(text: str, stops: Sequence[str], *, include_stop: bool = False) -> t
 
 
 class StopMatcher:
-    def __init__(self, stops: Sequence[str], *, include_stop: bool = False) -> None:
-        self.stops, self.include_stop = stops, include_stop
+    def __init__(self, stops: Sequence[str], *, include_stop: bool = False, tie: str = "longest") -> None:
+        self.stops, self.include_stop, self.tie = stops, include_stop, tie
         self.reset()
 
     def reset(self) -> None:
-        self.text, self.n_shown, self.over = "", 0, False
+        self.text, self.n_shown, self.minimum, self.over = "", 0, 0, False
 
-    def feed(self, text: str) -> tuple[str, str | None]:
+    def feed(self, text: str, *, armed: bool = True) -> tuple[str, str | None]:
         if self.over:
             return "", None
+        if not armed:
+            self.minimum = len(self.text) + len(text)
+        # What was fed armed before has been searched: no stop ends there.
+        minimum = max(self.minimum, len(self.text))
         self.text += text
-        safe, stop = at_once(self.text, self.stops, include_stop=self.include_stop)
+        safe, stop = at_once(self.text, self.stops, include_stop=self.include_stop, tie=self.tie, minimum=minimum)
         if stop is None and not self.include_stop:
             safe = safe[: len(safe) - len(held(safe, self.stops))]
         piece, self.n_shown, self.over = safe[self.n_shown :], len(safe), stop is not None

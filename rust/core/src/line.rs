@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::sample::{Allowed, Draw, Logits, SamplingParams, Scratch, Status, sample};
 use crate::sse::frame::{Framer, TokenLogprob};
-use crate::stop::{StopMatcher, StopSet, StopText};
+use crate::stop::{StopMatcher, StopText};
 use crate::vocab::Vocab;
 
 /// Why a request ended.
@@ -47,10 +47,11 @@ pub struct LineOptions {
     pub params: SamplingParams,
     /// How many tokens it may have; None: as many as are stepped.
     pub max_tokens: Option<u64>,
-    /// The strings that end it.
-    pub stop: Arc<StopSet>,
-    /// Whether the stop string that matched is part of the text.
-    pub include_stop: StopText,
+    /// How many tokens it has before anything but `max_tokens` may end it: ids that would are not drawn, stop strings
+    /// that end there are text.
+    pub min_tokens: u64,
+    /// Watches for the strings that end it. What it has seen before is forgotten.
+    pub stop: StopMatcher,
     /// Ids that end it and add no text.
     pub stop_token_ids: Vec<i64>,
     /// Take the vocabulary's end tokens as any other.
@@ -67,8 +68,8 @@ impl LineOptions {
         Self {
             params,
             max_tokens: None,
-            stop: Arc::default(),
-            include_stop: StopText::Exclude,
+            min_tokens: 0,
+            stop: StopMatcher::default(),
             stop_token_ids: Vec::new(),
             ignore_eos: false,
             skip_special_tokens: true,
@@ -103,6 +104,18 @@ impl LineStep {
     }
 }
 
+/// How a token ends a request by its id alone, whatever the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    finish: Finish,
+    stop_index: Option<usize>,
+}
+
+impl End {
+    /// It does not; then only is the token text.
+    const NONE: Self = Self { finish: Finish::Running, stop_index: None };
+}
+
 /// One request between its logits and the wire.
 #[derive(Debug)]
 pub struct Line {
@@ -112,7 +125,10 @@ pub struct Line {
     /// Of the text so far, those that a stop string holds back included.
     n_characters: usize,
     detokenizer: Detokenizer,
-    stop: StopMatcher,
+    /// Special tokens whose text is a stop string, and which: (id, index). What is skipped no matcher sees.
+    special_stops: Vec<(u32, usize)>,
+    /// Ids not drawn within `min_tokens`.
+    withheld: Vec<u32>,
     finish: Finish,
 }
 
@@ -123,22 +139,42 @@ impl Line {
         if options.max_tokens == Some(0) {
             return Err(Error::Parameter { field: "max_tokens", value: "0".into(), expected: "at least 1".into() });
         }
+        if let Some(maximum) = options.max_tokens.filter(|&maximum| options.min_tokens > maximum) {
+            let (value, expected) = (options.min_tokens.to_string(), format!("at most {maximum}, as max_tokens"));
+            return Err(Error::Parameter { field: "min_tokens", value, expected });
+        }
         let (got, maximum) = (options.stop_token_ids.len() as u64, Limits::DEFAULT.stop_token_ids as u64);
         if got > maximum {
             return Err(Error::Limit { limit: "stop_token_ids", got, maximum });
         }
         vocab.check(options.stop_token_ids.iter().copied())?;
+        options.stop.reset();
         let detokenize =
             DetokenizeOptions { skip_special_tokens: options.skip_special_tokens, ..DetokenizeOptions::default() };
-        Ok(Self {
+        let mut line = Self {
             detokenizer: Detokenizer::new(&vocab, detokenize),
-            stop: StopMatcher::new(options.stop.clone(), options.include_stop),
+            special_stops: special_stops(&vocab, &options.stop),
+            withheld: Vec::new(),
             options,
             vocab,
             n_drawn: 0,
             n_characters: 0,
             finish: Finish::Running,
-        })
+        };
+        if line.options.min_tokens > 0 {
+            line.withheld = line.ending_ids();
+        }
+        Ok(line)
+    }
+
+    /// The ids that end the request and are no text.
+    fn ending_ids(&self) -> Vec<u32> {
+        let eos_ids = self.vocab.eos_ids().iter().copied();
+        // Ids of the vocabulary: `new` has checked them.
+        let stop_token_ids = self.options.stop_token_ids.iter().map(|&id| id as u32);
+        let special_stops = self.special_stops.iter().map(|&(id, _)| id);
+        let ids = eos_ids.chain(stop_token_ids).chain(special_stops);
+        ids.filter(|&id| self.end_of(id) != End::NONE).collect()
     }
 
     /// How it draws.
@@ -151,9 +187,11 @@ impl Line {
         self.finish
     }
 
-    /// The masks its next row is under: the ids the vocabulary has, and the mask it is given.
+    /// What its next row is under: the ids the vocabulary has, the mask it is given, and those that would end it too
+    /// early.
     fn allowed<'a>(&'a self, given: Option<&'a [u32]>) -> Allowed<'a> {
-        Allowed { present: Some(self.vocab.present()), mask: given }
+        let withheld: &[u32] = if self.n_drawn < self.options.min_tokens { &self.withheld } else { &[] };
+        Allowed { present: Some(self.vocab.present()), mask: given, withheld }
     }
 
     /// Take one row down the line.
@@ -176,42 +214,53 @@ impl Line {
         step
     }
 
-    /// What a token that adds no text ends the request with, Running for one that does.
-    fn end_of(&self, token: u32) -> Finish {
-        match token {
+    /// How a token ends the request by its id alone.
+    fn end_of(&self, token: u32) -> End {
+        let finish = match token {
             _ if !self.options.ignore_eos && self.vocab.eos_ids().contains(&token) => Finish::Eos,
             _ if self.options.stop_token_ids.contains(&token.into()) => Finish::StopToken,
-            _ => Finish::Running,
+            _ if self.options.skip_special_tokens => Finish::Running,
+            // It is text, and its stop string found there.
+            _ => return End::NONE,
+        };
+        match self.special_stops.iter().find(|special| special.0 == token) {
+            Some(&(_, index)) => End { finish: Finish::StopString, stop_index: Some(index) },
+            None => End { finish, stop_index: None },
         }
     }
 
     /// The token's text, and whether the request ends with it: a stop string wins over an end token, both over length.
     /// Returns how many characters the token completed, those of stop strings included.
-    fn accept(&mut self, token: u32, end: Finish, step: &mut LineStep) -> usize {
-        let mut characters = Vec::new();
-        step.finish = end;
-        if end == Finish::Running {
-            self.detokenizer.step(&self.vocab, token, &mut characters);
+    fn accept(&mut self, token: u32, end: End, step: &mut LineStep) -> usize {
+        step.finish = end.finish;
+        if end == End::NONE {
+            self.detokenizer.step(&self.vocab, token, &mut step.text);
             if self.options.max_tokens.is_some_and(|maximum| self.n_drawn >= maximum) {
                 step.finish = Finish::Length;
             }
         }
         if step.finish != Finish::Running {
-            self.detokenizer.finish(&self.vocab, &mut characters);
+            self.detokenizer.finish(&self.vocab, &mut step.text);
         }
-        step.stop_index = self.stop.feed(&characters, &mut step.text);
+        let n_characters = step.text.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+        let stop = &mut self.options.stop;
+        step.stop_index = stop.feed_in_place(&mut step.text, self.n_drawn > self.options.min_tokens);
         if step.stop_index.is_some() {
             step.finish = Finish::StopString;
         } else if step.finish != Finish::Running {
-            self.stop.finish(&mut step.text);
+            step.text.extend_from_slice(stop.finish());
+            step.stop_index = end.stop_index;
+            if let (Some(index), StopText::Include) = (end.stop_index, stop.text()) {
+                step.text.extend_from_slice(&stop.stops()[index]);
+            }
         }
-        characters.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+        n_characters
     }
 
-    fn frame(&self, token: u32, end: Finish, step: &mut LineStep) {
+    fn frame(&self, token: u32, end: End, step: &mut LineStep) {
         let Some(framer) = &self.options.framer else { return };
         // As OpenAI has it: a token that ends the request is not in the text, and not among the log-probabilities.
-        if self.options.params.logprobs.is_some() && end == Finish::Running {
+        if self.options.params.logprobs.is_some() && end == End::NONE {
             let bytes = |id| self.vocab.token_bytes(id).unwrap_or_default();
             let logprob = TokenLogprob {
                 token: bytes(token),
@@ -227,4 +276,12 @@ impl Line {
             framer.finish(reason, &mut step.frames);
         }
     }
+}
+
+fn special_stops(vocab: &Vocab, stop: &StopMatcher) -> Vec<(u32, usize)> {
+    let index = |written: &[u8]| stop.stops().iter().position(|stop| **stop == *written);
+    if stop.stops().is_empty() {
+        return Vec::new();
+    }
+    vocab.special_tokens().iter().filter_map(|(id, written)| Some((*id, index(written)?))).collect()
 }

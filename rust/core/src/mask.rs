@@ -23,11 +23,6 @@ pub fn allow(mask: &mut [u32], token: usize) {
     }
 }
 
-/// The ids whose bits are set, ascending.
-pub fn ids(mask: &[u32]) -> impl Iterator<Item = u32> + '_ {
-    (0..mask.len() * 32).filter(|&token| is_allowed(mask, token)).map(|token| token as u32)
-}
-
 /// Set each logit whose bit is 0 to -inf.
 pub fn apply(row: RowMut<'_>, mask: &[u32]) {
     fn fill<T: Copy>(row: &mut [T], mask: &[u32], minus_infinity: T) {
@@ -55,7 +50,6 @@ mod tests {
             allow(&mut mask, token);
         }
         assert_eq!(mask, [0x8000_0001, 1]);
-        assert_eq!(ids(&mask).collect::<Vec<_>>(), [0, 31, 32]);
         assert!(!is_allowed(&mask, 64));
     }
 

@@ -1,12 +1,11 @@
 //! Stop strings: text in, text that is safe to show out, until the first stop.
 //!
-//! The stop whose end comes first wins, and of those that end there the longest. Both are properties of the text alone,
-//! so the answer does not depend on how the text was cut into tokens or chunks.
+//! The stop whose end comes first wins, and of those that end there the longest or the first in the list (`Tie`). All
+//! of it is a property of the text alone, so the answer does not depend on how the text was cut into tokens or chunks.
 //!
 //! This file works on bytes and knows neither tokens nor ids. It does not check UTF-8: a stop begins with the first byte
 //! of a character, so whole characters in give whole characters out.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -14,6 +13,40 @@ use crate::limits::Limits;
 
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
+
+/// Set in a transition whose state is a match.
+const MATCH: u16 = 0x8000;
+
+/// A table of transitions up to this size (32 KiB) is worth its memory; larger sets follow links. At most `MATCH`.
+const MAX_TRANSITIONS: usize = 1 << 14;
+
+/// From this length on `memchr` makes up for its call.
+const LONG: usize = 32;
+
+/// Which of the stops that end at the same place counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tie {
+    /// The longest, so that the least of a stop is shown.
+    #[default]
+    Longest,
+    /// The first in the list.
+    List,
+}
+
+impl Tie {
+    /// By its public name.
+    pub fn from_name(name: &str) -> Result<Tie> {
+        match name {
+            "longest" => Ok(Tie::Longest),
+            "list" => Ok(Tie::List),
+            _ => Err(Error::Parameter {
+                field: "tie",
+                value: format!("{name:?}"),
+                expected: "\"longest\" or \"list\"".into(),
+            }),
+        }
+    }
+}
 
 /// One prefix of some stop. Children hang on a list: a state has at most as many as there are stops.
 #[derive(Debug)]
@@ -27,27 +60,36 @@ struct State {
     depth: u32,
     /// A stop that begins with the prefix, so that its bytes need not be kept a second time.
     owner: u32,
-    /// The longest stop that is a suffix of the prefix, or `NONE`.
+    /// The stop that counts among those that are suffixes of the prefix, or `NONE`.
     matched: u32,
 }
 
 /// Compiled stop strings, shared by every stream that watches for them. Memory is linear in their total length.
 ///
-/// The automaton is that of Aho and Corasick, "Efficient string matching" (1975), on bytes.
+/// The automaton is that of Aho and Corasick, "Efficient string matching" (1975), on bytes. Where the product of its
+/// states and of the bytes they tell apart is small, its transitions are a table; else failure links are followed, in
+/// time linear in the text all the same.
 #[derive(Debug)]
 pub struct StopSet {
     stops: Vec<Box<[u8]>>,
     states: Vec<State>,
-    /// The root's transitions, the only ones looked up for text that has nothing to do with any stop.
-    from_root: Box<[u32; 256]>,
+    /// Bytes that no stop tells apart share a class. Those of the bytes that begin a stop are the last.
+    classes: [u8; 256],
+    /// Classes below it leave the root where it is.
+    n_idle: u16,
+    /// The bytes that begin a stop, and the states they lead to from the root, in the order of their classes.
+    beginnings: Box<[u8]>,
+    from_root: Box<[u32]>,
+    /// (n_states, 1 << shift): of each state and class the next state, shifted, and whether it matches. Empty if it
+    /// would be too large.
+    transitions: Box<[u16]>,
+    shift: u32,
 }
 
 impl Default for StopSet {
     /// Nothing to watch for.
     fn default() -> Self {
-        let mut set = StopSet { stops: Vec::new(), states: Vec::new(), from_root: Box::new([ROOT; 256]) };
-        set.push_state(0, 0, 0);
-        set
+        StopSet::compile(Vec::new(), Tie::Longest, MAX_TRANSITIONS)
     }
 }
 
@@ -55,7 +97,7 @@ impl StopSet {
     /// Compile the stops. Without any, nothing ever matches.
     ///
     /// `Error::Parameter` on an empty stop, which would match everywhere; `Error::Limit` on too many or too long ones.
-    pub fn new(stops: &[impl AsRef<[u8]>]) -> Result<StopSet> {
+    pub fn new(stops: &[impl AsRef<[u8]>], tie: Tie) -> Result<StopSet> {
         let limits = Limits::DEFAULT;
         if stops.len() > limits.stop_strings {
             return Err(Error::Limit {
@@ -64,43 +106,55 @@ impl StopSet {
                 maximum: limits.stop_strings as u64,
             });
         }
-        let stops: Vec<Box<[u8]>> = stops.iter().map(|stop| stop.as_ref().into()).collect();
-        let mut set = StopSet::default();
         for (index, stop) in stops.iter().enumerate() {
-            if stop.is_empty() {
+            let n_bytes = stop.as_ref().len();
+            if n_bytes == 0 {
                 return Err(Error::Parameter {
                     field: "stop",
                     value: format!("\"\" at index {index}"),
                     expected: "no empty strings".into(),
                 });
             }
-            if stop.len() > limits.stop_string_bytes {
+            if n_bytes > limits.stop_string_bytes {
                 return Err(Error::Limit {
                     limit: "stop_string_bytes",
-                    got: stop.len() as u64,
+                    got: n_bytes as u64,
                     maximum: limits.stop_string_bytes as u64,
                 });
             }
+        }
+        let stops = stops.iter().map(|stop| stop.as_ref().into()).collect();
+        Ok(StopSet::compile(stops, tie, MAX_TRANSITIONS))
+    }
+
+    fn compile(stops: Vec<Box<[u8]>>, tie: Tie, max_transitions: usize) -> StopSet {
+        let mut set = StopSet {
+            stops: Vec::new(),
+            states: Vec::new(),
+            classes: [0; 256],
+            n_idle: 0,
+            beginnings: Box::default(),
+            from_root: Box::default(),
+            transitions: Box::default(),
+            shift: 0,
+        };
+        set.push_state(0, 0, 0);
+        for (index, stop) in stops.iter().enumerate() {
             set.insert(stop, index as u32);
         }
-        set.link();
         set.stops = stops;
-        Ok(set)
+        let n_classes = set.classify();
+        let breadth_first = set.link(tie);
+        set.shift = n_classes.next_power_of_two().trailing_zeros();
+        if set.states.len() << set.shift <= max_transitions {
+            set.transitions = set.tabulate(&breadth_first);
+        }
+        set
     }
 
-    /// The number of stops.
-    pub fn len(&self) -> usize {
-        self.stops.len()
-    }
-
-    /// Whether there is nothing to watch for.
-    pub fn is_empty(&self) -> bool {
-        self.stops.is_empty()
-    }
-
-    /// The stop that `StopMatcher::feed` named by its index.
-    pub fn stop(&self, index: usize) -> &[u8] {
-        &self.stops[index]
+    /// The stops, in the order in which they were given.
+    pub fn stops(&self) -> &[Box<[u8]>] {
+        &self.stops
     }
 
     fn push_state(&mut self, byte: u8, depth: u32, owner: u32) -> u32 {
@@ -109,16 +163,15 @@ impl StopSet {
         (self.states.len() - 1) as u32
     }
 
+    fn children(&self, state: u32) -> impl Iterator<Item = u32> + '_ {
+        let exists = |state: u32| Some(state).filter(|&state| state != NONE);
+        std::iter::successors(exists(self.states[state as usize].first_child), move |&child| {
+            exists(self.states[child as usize].next_sibling)
+        })
+    }
+
     fn child(&self, state: u32, byte: u8) -> Option<u32> {
-        let mut child = self.states[state as usize].first_child;
-        while child != NONE {
-            let candidate = &self.states[child as usize];
-            if candidate.byte == byte {
-                return Some(child);
-            }
-            child = candidate.next_sibling;
-        }
-        None
+        self.children(state).find(|&child| self.states[child as usize].byte == byte)
     }
 
     fn insert(&mut self, stop: &[u8], index: u32) {
@@ -135,35 +188,68 @@ impl StopSet {
             };
         }
         let end = &mut self.states[state as usize];
-        if end.matched == NONE {
-            end.matched = index;
-        }
+        end.matched = end.matched.min(index);
     }
 
-    /// Failure links and inherited matches, breadth first: what a state needs belongs to shallower states.
-    fn link(&mut self) {
-        let mut queue = VecDeque::new();
-        let mut child = self.states[ROOT as usize].first_child;
-        while child != NONE {
-            self.from_root[self.states[child as usize].byte as usize] = child;
-            queue.push_back(child);
-            child = self.states[child as usize].next_sibling;
+    /// Fill `classes` and what belongs to them; the number of classes.
+    fn classify(&mut self) -> usize {
+        let (beginnings, from_root): (Vec<u8>, Vec<u32>) =
+            self.children(ROOT).map(|child| (self.states[child as usize].byte, child)).unzip();
+        let mut inside = [false; 256];
+        self.states[1..].iter().for_each(|state| inside[usize::from(state.byte)] = true);
+        // Class 0 is for the bytes in no stop, if there are any.
+        let mut n_classes = usize::from(inside.contains(&false));
+        for byte in (0..=255).filter(|&byte| inside[usize::from(byte)] && !beginnings.contains(&byte)) {
+            self.classes[usize::from(byte)] = n_classes as u8;
+            n_classes += 1;
         }
-        while let Some(state) = queue.pop_front() {
-            let State { fail, first_child, .. } = self.states[state as usize];
-            let mut child = first_child;
-            while child != NONE {
-                let fail = self.next(fail, self.states[child as usize].byte);
+        self.n_idle = n_classes as u16;
+        for &byte in &beginnings {
+            self.classes[usize::from(byte)] = n_classes as u8;
+            n_classes += 1;
+        }
+        (self.beginnings, self.from_root) = (beginnings.into(), from_root.into());
+        n_classes
+    }
+
+    /// Failure links and inherited matches, breadth first: what a state needs belongs to shallower states. Returns the
+    /// states in that order.
+    fn link(&mut self, tie: Tie) -> Vec<u32> {
+        let mut order = vec![ROOT];
+        for at in 0..self.states.len() {
+            let state = order[at];
+            let first = order.len();
+            order.extend(self.children(state));
+            for &child in &order[first..] {
+                let byte = self.states[child as usize].byte;
+                let fail = if state == ROOT { ROOT } else { self.next(self.states[state as usize].fail, byte) };
                 let inherited = self.states[fail as usize].matched;
                 let linked = &mut self.states[child as usize];
                 linked.fail = fail;
-                if linked.matched == NONE {
-                    linked.matched = inherited;
+                match tie {
+                    Tie::List => linked.matched = linked.matched.min(inherited),
+                    Tie::Longest if linked.matched == NONE => linked.matched = inherited,
+                    Tie::Longest => {}
                 }
-                queue.push_back(child);
-                child = linked.next_sibling;
             }
         }
+        order
+    }
+
+    fn tabulate(&self, breadth_first: &[u32]) -> Box<[u16]> {
+        let stride = 1 << self.shift;
+        let mut transitions = vec![0; self.states.len() << self.shift];
+        for &state in breadth_first {
+            let row = (state as usize) << self.shift;
+            let fail = (self.states[state as usize].fail as usize) << self.shift;
+            transitions.copy_within(fail..fail + stride, row);
+            for child in self.children(state) {
+                let State { byte, matched, .. } = self.states[child as usize];
+                let flag = if matched == NONE { 0 } else { MATCH };
+                transitions[row + usize::from(self.classes[usize::from(byte)])] = (child as u16) << self.shift | flag;
+            }
+        }
+        transitions.into()
     }
 
     fn next(&self, mut state: u32, byte: u8) -> u32 {
@@ -173,121 +259,197 @@ impl StopSet {
             }
             state = self.states[state as usize].fail;
         }
-        self.from_root[byte as usize]
+        let class = u16::from(self.classes[usize::from(byte)]);
+        class.checked_sub(self.n_idle).map_or(ROOT, |index| self.from_root[usize::from(index)])
     }
 
-    /// Advance `state` over `text` up to the first match: (bytes read, index of the stop).
-    fn scan(&self, state: &mut u32, text: &[u8]) -> Option<(usize, usize)> {
+    /// How many bytes of the text leave the root where it is.
+    #[inline]
+    fn idle(&self, text: &[u8]) -> usize {
+        let found = match *self.beginnings {
+            [] => None,
+            [a] if text.len() >= LONG => memchr::memchr(a, text),
+            [a, b] if text.len() >= LONG => memchr::memchr2(a, b, text),
+            [a, b, c] if text.len() >= LONG => memchr::memchr3(a, b, c, text),
+            _ => text.iter().position(|&byte| u16::from(self.classes[usize::from(byte)]) >= self.n_idle),
+        };
+        found.unwrap_or(text.len())
+    }
+
+    /// Advance `state` over `text`, if `armed` up to the first match only: how many bytes it took.
+    fn scan(&self, state: &mut u32, text: &[u8], armed: bool) -> Option<usize> {
+        if self.transitions.is_empty() {
+            return self.scan_by_links(state, text, armed);
+        }
+        let mut row = (*state as usize) << self.shift;
         let mut at = 0;
-        while at < text.len() {
-            if *state == ROOT {
-                at += text[at..].iter().position(|&byte| self.from_root[byte as usize] != ROOT)?;
+        let found = loop {
+            if row == 0 && text.len() >= LONG {
+                at += self.idle(&text[at..]);
             }
-            *state = self.next(*state, text[at]);
+            let Some(&byte) = text.get(at) else { break None };
             at += 1;
-            let matched = self.states[*state as usize].matched;
-            if matched != NONE {
-                return Some((at, matched as usize));
+            let next = self.transitions[row + usize::from(self.classes[usize::from(byte)])];
+            row = usize::from(next & !MATCH);
+            if next & MATCH != 0 && armed {
+                break Some(at);
             }
-        }
-        None
+        };
+        *state = (row >> self.shift) as u32;
+        found
     }
 
-    /// The text of a state.
-    fn prefix(&self, state: u32) -> &[u8] {
-        match self.states[state as usize] {
-            State { depth: 0, .. } => &[],
-            State { depth, owner, .. } => &self.stops[owner as usize][..depth as usize],
+    fn scan_by_links(&self, state: &mut u32, text: &[u8], armed: bool) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            if *state == ROOT {
+                at += self.idle(&text[at..]);
+            }
+            *state = self.next(*state, *text.get(at)?);
+            at += 1;
+            if armed && self.states[*state as usize].matched != NONE {
+                return Some(at);
+            }
         }
+    }
+
+    /// The longest suffix of a state's text that is a proper prefix of some stop: its own, unless nothing goes on from
+    /// there, which only a match that was ignored leaves behind.
+    #[inline]
+    fn held(&self, mut state: u32) -> &[u8] {
+        while state != ROOT {
+            let State { first_child, fail, depth, owner, .. } = self.states[state as usize];
+            if first_child != NONE {
+                return &self.stops[owner as usize][..depth as usize];
+            }
+            state = fail;
+        }
+        &[]
     }
 }
 
 /// Whether the stop itself is part of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StopText {
     /// The text ends with the stop; nothing is ever held back.
     Include,
     /// The text ends before the stop; what may be the beginning of one is held back.
+    #[default]
     Exclude,
+}
+
+/// What `StopMatcher::feed` found safe to show: some text held back before, then some of the text fed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fed<'m, 't> {
+    /// What was held back until now.
+    pub released: &'m [u8],
+    /// The beginning of the text fed.
+    pub text: &'t [u8],
+    /// The index of the stop that the text completed.
+    pub stop: Option<usize>,
 }
 
 /// One stream of text on the way to its stop.
 ///
 /// Held back is exactly the longest suffix of the text that is a proper prefix of some stop. That is the automaton's
 /// state, so the matcher keeps no text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StopMatcher {
     set: Arc<StopSet>,
-    text: StopText,
     state: u32,
+    text: StopText,
     stopped: bool,
 }
 
 impl StopMatcher {
     /// A matcher at the beginning of its stream.
     pub fn new(set: Arc<StopSet>, text: StopText) -> StopMatcher {
-        StopMatcher { set, text, state: ROOT, stopped: false }
+        StopMatcher { set, state: ROOT, text, stopped: false }
     }
 
     /// The stops it watches for.
-    pub fn set(&self) -> &StopSet {
-        &self.set
+    pub fn stops(&self) -> &[Box<[u8]>] {
+        self.set.stops()
     }
 
-    /// Append to `out` what `text` made safe to show; the index of the stop that it completed, if any.
+    /// Whether the stop is part of the text.
+    pub fn text(&self) -> StopText {
+        self.text
+    }
+
+    /// What `text` made safe to show, and the stop that it completed. After a match everything is swallowed until
+    /// `finish` or `reset`.
     ///
-    /// After a match everything is swallowed until `finish` or `reset`.
-    pub fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
-        if self.stopped {
-            return None;
-        }
-        if self.set.is_empty() {
-            out.extend_from_slice(text);
-            return None;
-        }
-        let before = self.state;
-        let found = self.set.scan(&mut self.state, text);
-        let (read, cut) = match found {
-            Some((read, stop)) => (read, self.set.stops[stop].len()),
-            None => (text.len(), self.set.prefix(self.state).len()),
-        };
-        match self.text {
-            StopText::Include => out.extend_from_slice(&text[..read]),
-            // held + text, less the end that is a stop or may become one. A stop never began before what was held.
-            StopText::Exclude => {
-                let held = self.set.prefix(before);
-                let shown = held.len() + read - cut;
-                out.extend_from_slice(&held[..shown.min(held.len())]);
-                out.extend_from_slice(&text[..shown.saturating_sub(held.len())]);
+    /// A stop that ends in text fed while not `armed` is text like any other; one that only begins there counts.
+    #[inline]
+    pub fn feed<'m, 't>(&'m mut self, text: &'t [u8], armed: bool) -> Fed<'m, 't> {
+        // Most text has nothing to do with any stop.
+        let mut idle = 0;
+        if self.state == ROOT && !self.stopped {
+            idle = self.set.idle(text);
+            if idle == text.len() {
+                return Fed { released: &[], text, stop: None };
             }
         }
-        if found.is_some() {
-            self.state = ROOT;
-            self.stopped = true;
-        }
-        found.map(|(_, stop)| stop)
+        self.feed_from(idle, text, armed)
     }
 
-    /// Append what is still held, nothing after a match. Afterwards the matcher is as new.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if self.text == StopText::Exclude {
-            out.extend_from_slice(self.set.prefix(self.state));
+    /// The first `idle` bytes of the text have nothing to do with any stop.
+    fn feed_from<'m, 't>(&'m mut self, idle: usize, text: &'t [u8], armed: bool) -> Fed<'m, 't> {
+        if self.stopped {
+            return Fed::default();
         }
+        let before = self.state;
+        let found = self.set.scan(&mut self.state, &text[idle..], armed);
+        let set = &*self.set;
+        let (read, cut, stop) = match found {
+            Some(n_bytes) => {
+                let stop = set.states[self.state as usize].matched as usize;
+                self.state = ROOT;
+                self.stopped = true;
+                (idle + n_bytes, set.stops[stop].len(), Some(stop))
+            }
+            None => (text.len(), set.held(self.state).len(), None),
+        };
+        match self.text {
+            StopText::Include => Fed { released: &[], text: &text[..read], stop },
+            // held + text, less the end that is a stop or may become one. A stop never began before what was held.
+            StopText::Exclude => {
+                let held = set.held(before);
+                let shown = held.len() + read - cut;
+                let (released, text) = (&held[..shown.min(held.len())], &text[..shown.saturating_sub(held.len())]);
+                Fed { released, text, stop }
+            }
+        }
+    }
+
+    /// The same, with the text made what is safe to show.
+    #[inline]
+    pub fn feed_in_place(&mut self, text: &mut Vec<u8>, armed: bool) -> Option<usize> {
+        let Fed { released, text: shown, stop } = self.feed(text, armed);
+        let (n_shown, n_released) = (shown.len(), released.len());
+        text.truncate(n_shown);
+        if n_released > 0 {
+            text.extend_from_slice(released);
+            text.rotate_right(n_released);
+        }
+        stop
+    }
+
+    /// What is still held, nothing after a match. Afterwards the matcher is as new.
+    pub fn finish(&mut self) -> &[u8] {
+        let state = self.state;
         self.reset();
+        match self.text {
+            StopText::Include => &[],
+            StopText::Exclude => self.set.held(state),
+        }
     }
 
     /// Forget the stream.
     pub fn reset(&mut self) {
         self.state = ROOT;
         self.stopped = false;
-    }
-
-    /// How many bytes of the text fed so far are held back.
-    pub fn held_len(&self) -> usize {
-        match self.text {
-            StopText::Include => 0,
-            StopText::Exclude => self.set.prefix(self.state).len(),
-        }
     }
 }
 
@@ -298,42 +460,89 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// One-shot search, slow and obvious: text shown, the stop, text still held.
-    fn oracle(stops: &[Vec<u8>], text: &[u8], mode: StopText) -> (Vec<u8>, Option<usize>, Vec<u8>) {
-        for end in 1..=text.len() {
-            let mut best: Option<usize> = None;
-            for (index, stop) in stops.iter().enumerate() {
-                if text[..end].ends_with(stop) && best.is_none_or(|best| stop.len() > stops[best].len()) {
-                    best = Some(index);
-                }
-            }
-            if let Some(index) = best {
-                let shown = if mode == StopText::Include { end } else { end - stops[index].len() };
-                return (text[..shown].to_vec(), best, Vec::new());
-            }
-        }
-        let longest = |stop: &Vec<u8>| (0..stop.len()).rev().find(|&n| text.ends_with(&stop[..n])).unwrap_or(0);
-        let held = if mode == StopText::Include { 0 } else { stops.iter().map(longest).max().unwrap_or(0) };
-        let (shown, held) = text.split_at(text.len() - held);
-        (shown.to_vec(), None, held.to_vec())
+    const TEXTS: [StopText; 2] = [StopText::Include, StopText::Exclude];
+    const TIES: [Tie; 2] = [Tie::Longest, Tie::List];
+
+    type Stops = Vec<Box<[u8]>>;
+
+    fn stops_of(stops: &[impl AsRef<[u8]>]) -> Stops {
+        stops.iter().map(|stop| stop.as_ref().into()).collect()
     }
 
-    fn run(set: &Arc<StopSet>, chunks: &[&[u8]], mode: StopText) -> (Vec<u8>, Option<usize>, Vec<u8>) {
+    /// The set as it is compiled, and as it would be were it too large for a table.
+    fn sets(stops: &Stops, tie: Tie) -> [Arc<StopSet>; 2] {
+        [MAX_TRANSITIONS, 0].map(|maximum| Arc::new(StopSet::compile(stops.clone(), tie, maximum)))
+    }
+
+    /// The longest suffix of the text that is a proper prefix of some stop.
+    fn held<'a>(stops: &Stops, text: &'a [u8]) -> &'a [u8] {
+        let longest = |stop: &[u8]| (0..stop.len()).rev().find(|&n| text.ends_with(&stop[..n])).unwrap_or(0);
+        &text[text.len() - stops.iter().map(|stop| longest(stop)).max().unwrap_or(0)..]
+    }
+
+    /// One-shot search, slow and obvious: where the first stop that ends beyond the minimum does, and which it is.
+    fn search(stops: &Stops, text: &[u8], minimum: usize, tie: Tie) -> Option<(usize, usize)> {
+        (minimum + 1..=text.len()).find_map(|end| {
+            let ending = (0..stops.len()).filter(|&index| text[..end].ends_with(&stops[index]));
+            let best = match tie {
+                Tie::List => ending.min(),
+                Tie::Longest => ending.rev().max_by_key(|&index| stops[index].len()),
+            };
+            best.map(|index| (end, index))
+        })
+    }
+
+    /// All that may be shown of a text, and the stop.
+    fn oracle<'a>(
+        stops: &Stops,
+        text: &'a [u8],
+        minimum: usize,
+        tie: Tie,
+        mode: StopText,
+    ) -> (&'a [u8], Option<usize>) {
+        match search(stops, text, minimum, tie) {
+            None => (text, None),
+            Some((end, index)) if mode == StopText::Include => (&text[..end], Some(index)),
+            Some((end, index)) => (&text[..end - stops[index].len()], Some(index)),
+        }
+    }
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Faults {
+        wrong_text: u32,
+        wrong_stop: u32,
+        leaks: u32,
+        late: u32,
+    }
+
+    /// One stream, its first `n_unarmed` chunks not armed, watched at every chunk.
+    fn watch(set: &Arc<StopSet>, chunks: &[&[u8]], n_unarmed: usize, tie: Tie, mode: StopText) -> Faults {
+        let (stops, text) = (&set.stops, chunks.concat());
+        let minimum = chunks[..n_unarmed].concat().len();
+        let (want, want_stop) = oracle(stops, &text, minimum, tie, mode);
         let mut matcher = StopMatcher::new(set.clone(), mode);
-        let (mut shown, mut held, mut stop) = (Vec::new(), Vec::new(), None);
-        for chunk in chunks {
-            let found = matcher.feed(chunk, &mut shown);
-            assert!(stop.is_none() || found.is_none(), "two matches in one stream");
-            stop = stop.or(found);
+        let (mut shown, mut seen, mut stop) = (Vec::new(), 0, None);
+        let mut faults = Faults::default();
+        for (number, chunk) in chunks.iter().enumerate() {
+            let mut piece = chunk.to_vec();
+            let mut before = matcher.clone();
+            stop = matcher.feed_in_place(&mut piece, number >= n_unarmed);
+            let Fed { released, text: kept, stop: same } = before.feed(chunk, number >= n_unarmed);
+            assert_eq!((piece.as_slice(), stop), ([released, kept].concat().as_slice(), same));
+            shown.extend(piece);
+            seen += chunk.len();
+            faults.leaks |= u32::from(!want.starts_with(&shown));
+            if stop.is_some() {
+                break;
+            }
+            let n_held = if mode == StopText::Include { 0 } else { held(stops, &text[..seen]).len() };
+            faults.late |= u32::from(shown.len() + n_held < seen);
         }
-        let held_len = matcher.held_len();
-        matcher.finish(&mut held);
-        assert_eq!(held_len, held.len());
-        assert_eq!(matcher.held_len(), 0);
-        (shown, stop, held)
+        shown.extend(matcher.finish());
+        faults.wrong_text = u32::from(shown != want);
+        faults.wrong_stop = u32::from(stop != want_stop);
+        faults
     }
-
-    const MODES: [StopText; 2] = [StopText::Include, StopText::Exclude];
 
     #[test]
     fn every_split_of_small_texts_agrees_with_the_oracle() {
@@ -344,86 +553,199 @@ mod tests {
             (&["bc", "abc"], "xabc"),
             (&["abc", "abc"], "abc"),
             (&["aab"], "aaaab"),
+            (&["ab", "abab", "babab"], "ababababa"),
             (&["\n\n", "\n\nUser:"], "hi\n\nUser: yes"),
             (&["a"], "a"),
+            (&["a", "aa", "aaa"], "aaaa"),
             (&["€uro", "😀"], "100 €ur 😀!"),
             (&["ababb", "abc"], "ababab"),
             (&["x"], ""),
             (&[], "anything"),
         ];
         for &(stops, text) in cases {
-            let set = Arc::new(StopSet::new(stops).unwrap());
-            let stops: Vec<Vec<u8>> = stops.iter().map(|stop| stop.as_bytes().to_vec()).collect();
-            for mode in MODES {
-                let expected = oracle(&stops, text.as_bytes(), mode);
-                let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
-                assert_eq!(run(&set, &bytes, mode), expected, "{stops:?} {text:?} byte by byte");
-                for cut in 0..=text.len() {
-                    let (a, b) = text.as_bytes().split_at(cut);
-                    assert_eq!(run(&set, &[a, b], mode), expected, "{stops:?} {text:?} cut at {cut}");
+            for tie in TIES {
+                for set in sets(&stops_of(stops), tie) {
+                    let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+                    for mode in TEXTS {
+                        for n_unarmed in 0..=bytes.len() {
+                            let faults = watch(&set, &bytes, n_unarmed, tie, mode);
+                            assert_eq!(faults, Faults::default(), "{stops:?} {text:?} from byte {n_unarmed}");
+                        }
+                        for i in 0..=text.len() {
+                            for j in i..=text.len() {
+                                let chunks = [&text.as_bytes()[..i], &text.as_bytes()[i..j], &text.as_bytes()[j..]];
+                                for n_unarmed in 0..3 {
+                                    let faults = watch(&set, &chunks, n_unarmed, tie, mode);
+                                    assert_eq!(faults, Faults::default(), "{stops:?} {text:?} cut at {i}, {j}");
+                                }
+                            }
+                        }
+                    }
                 }
             }
         }
     }
 
-    #[test]
-    fn nothing_of_a_stop_is_shown_early_nor_anything_late() {
-        let set = Arc::new(StopSet::new(&["</think>"]).unwrap());
-        let mut matcher = StopMatcher::new(set, StopText::Exclude);
-        let mut out = Vec::new();
-        assert_eq!(matcher.feed(b"a</thi", &mut out), None);
-        assert_eq!((out.as_slice(), matcher.held_len()), (&b"a"[..], 5));
-        assert_eq!(matcher.feed(b"s</think", &mut out), None);
-        assert_eq!((out.as_slice(), matcher.held_len()), (&b"a</this"[..], 7));
-        assert_eq!(matcher.feed(b"> more", &mut out), Some(0));
-        assert_eq!((out.as_slice(), matcher.held_len()), (&b"a</this"[..], 0));
-        assert_eq!(matcher.feed(b"swallowed </think>", &mut out), None);
-        matcher.finish(&mut out);
-        assert_eq!(out, b"a</this");
-        assert_eq!(matcher.feed(b"again</think>", &mut out), Some(0));
-        assert_eq!(out, b"a</thisagain");
+    /// A stream of random numbers, by Marsaglia, "Xorshift RNGs" (2003).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 16) as usize % n
+        }
+
+        fn text(&mut self, alphabet: &[&str], n: usize) -> String {
+            (0..n).map(|_| alphabet[self.below(alphabet.len())]).collect()
+        }
     }
 
     #[test]
-    fn reset_forgets_held_text_and_a_match() {
-        let set = Arc::new(StopSet::new(&["ab"]).unwrap());
-        let mut matcher = StopMatcher::new(set, StopText::Exclude);
-        let mut out = Vec::new();
-        matcher.feed(b"a", &mut out);
+    fn no_fault_on_160_000_random_streams() {
+        let alphabets: [&[&str]; 5] =
+            [&["a", "b"], &["a", "b", "c"], &["a", "é", "你", "\u{4f61}"], &["\n", "#", "ab"], &["<", "|", ">", "😀"]];
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut faults = Faults::default();
+        let (mut n_stopped, mut n_held, mut n_tied, mut n_put_off) = (0, 0, 0, 0);
+        for number in 0..160_000_usize {
+            let alphabet = alphabets[random.below(alphabets.len())];
+            let longest = 1 + random.below(6);
+            let mut stops: Vec<String> = Vec::new();
+            for _ in 0..random.below(5) {
+                let n = 1 + random.below(longest);
+                let stop = random.text(alphabet, n);
+                // Stops that end together: one is the tail of another.
+                let tail: String = stop.chars().skip(1).collect();
+                if !tail.is_empty() && random.below(4) == 0 {
+                    stops.insert(random.below(stops.len() + 1), tail);
+                }
+                stops.push(stop);
+            }
+            let n = random.below(40);
+            let text = random.text(alphabet, n);
+            let mut chunks = Vec::new();
+            let mut rest = text.as_bytes();
+            while !rest.is_empty() {
+                let (chunk, after) = rest.split_at(rest.len().min([0, 1, 1, 2, 3, 7][random.below(6)]));
+                chunks.push(chunk);
+                rest = after;
+            }
+            let bit = |n: usize| number >> n & 1;
+            let (tie, mode) = (TIES[bit(0)], TEXTS[bit(1)]);
+            let n_unarmed = if bit(2) == 1 { random.below(chunks.len() + 1) } else { 0 };
+            let set = &sets(&stops_of(&stops), tie)[bit(3)];
+            let found = watch(set, &chunks, n_unarmed, tie, mode);
+            faults.wrong_text += found.wrong_text;
+            faults.wrong_stop += found.wrong_stop;
+            faults.leaks += found.leaks;
+            faults.late += found.late;
+
+            let minimum = chunks[..n_unarmed].concat().len();
+            let (stops, text) = (&set.stops, text.as_bytes());
+            let first = search(stops, text, minimum, tie);
+            n_stopped += usize::from(first.is_some());
+            n_held += usize::from(first.is_none() && !held(stops, text).is_empty());
+            n_tied += usize::from(first != search(stops, text, minimum, TIES[1 - bit(0)]));
+            n_put_off += usize::from(first != search(stops, text, 0, tie));
+        }
+        assert_eq!(faults, Faults::default());
+        // That the streams have to do with what they are to test.
+        for (n, at_least) in [(n_stopped, 80_000), (n_held, 5_000), (n_tied, 4_000), (n_put_off, 20_000)] {
+            assert!(n > at_least, "{:?}", (n_stopped, n_held, n_tied, n_put_off));
+        }
+    }
+
+    fn matcher(stops: &[&str], text: StopText) -> StopMatcher {
+        StopMatcher::new(Arc::new(StopSet::new(stops, Tie::Longest).unwrap()), text)
+    }
+
+    /// (what is shown, the stop, what is held after it)
+    fn fed(matcher: &mut StopMatcher, text: &str, armed: bool) -> (String, Option<usize>, String) {
+        let mut shown = text.as_bytes().to_vec();
+        let stop = matcher.feed_in_place(&mut shown, armed);
+        let held = matcher.clone().finish().to_vec();
+        (String::from_utf8(shown).unwrap(), stop, String::from_utf8(held).unwrap())
+    }
+
+    #[test]
+    fn nothing_of_a_stop_is_shown_early_nor_anything_late() {
+        let mut matcher = matcher(&["</think>"], StopText::Exclude);
+        assert_eq!(fed(&mut matcher, "a</thi", true), ("a".into(), None, "</thi".into()));
+        assert_eq!(fed(&mut matcher, "s</think", true), ("</this".into(), None, "</think".into()));
+        assert_eq!(fed(&mut matcher, "> more", true), (String::new(), Some(0), String::new()));
+        assert_eq!(fed(&mut matcher, "swallowed </think>", true), (String::new(), None, String::new()));
+        assert_eq!(matcher.finish(), b"");
+        assert_eq!(fed(&mut matcher, "again</think>", true), ("again".into(), Some(0), String::new()));
         matcher.reset();
-        assert_eq!(matcher.feed(b"b", &mut out), None);
-        assert_eq!(out, b"b");
-        assert_eq!(matcher.feed(b"ab", &mut out), Some(0));
+        assert_eq!(fed(&mut matcher, "<", true), (String::new(), None, "<".into()));
         matcher.reset();
-        assert_eq!(matcher.feed(b"c", &mut out), None);
-        assert_eq!(out, b"bc");
+        assert_eq!(fed(&mut matcher, "/think>", true), ("/think>".into(), None, String::new()));
+    }
+
+    #[test]
+    fn a_stop_that_was_ignored_holds_back_no_more_than_may_go_on() {
+        let mut matcher = matcher(&["abcd", "cd", "d!"], StopText::Exclude);
+        assert_eq!(fed(&mut matcher, "xab", false), ("x".into(), None, "ab".into()));
+        assert_eq!(fed(&mut matcher, "cd", false), ("abc".into(), None, "d".into()));
+        assert_eq!(fed(&mut matcher, "", true), (String::new(), None, "d".into()));
+        assert_eq!(fed(&mut matcher, "!", true), (String::new(), Some(2), String::new()));
     }
 
     #[test]
     fn bad_sets_are_refused() {
-        let refused = StopSet::new(&["a", ""]).unwrap_err();
+        let new = |stops: &[&str]| StopSet::new(stops, Tie::Longest);
+        let refused = new(&["a", ""]).unwrap_err();
         assert!(matches!(refused, Error::Parameter { field: "stop", .. }), "{refused:?}");
         let limits = Limits::DEFAULT;
         let many = vec!["x"; limits.stop_strings + 1];
-        assert_eq!(StopSet::new(&many[1..]).unwrap().len(), limits.stop_strings);
-        assert!(matches!(
-            StopSet::new(&many).unwrap_err(),
-            Error::Limit { limit: "stop_strings", got: 17, maximum: 16 }
-        ));
+        assert_eq!(new(&many[1..]).unwrap().stops.len(), limits.stop_strings);
+        assert!(matches!(new(&many).unwrap_err(), Error::Limit { limit: "stop_strings", got: 17, maximum: 16 }));
         let long = "y".repeat(limits.stop_string_bytes + 1);
-        assert!(StopSet::new(&[&long[1..]]).is_ok());
-        let refused = StopSet::new(&[&long]).unwrap_err();
+        assert!(new(&[&long[1..]]).is_ok());
+        let refused = new(&[&long]).unwrap_err();
         assert!(matches!(refused, Error::Limit { limit: "stop_string_bytes", got: 1025, .. }), "{refused:?}");
+        assert_eq!(Tie::from_name("list"), Ok(Tie::List));
+        assert!(matches!(Tie::from_name("first"), Err(Error::Parameter { field: "tie", .. })));
     }
 
     #[test]
-    fn the_largest_set_stays_small() {
-        let longest = Limits::DEFAULT.stop_string_bytes;
-        let stops: Vec<Vec<u8>> = (0..Limits::DEFAULT.stop_strings as u8).map(|n| vec![n; longest]).collect();
-        let set = Arc::new(StopSet::new(&stops).unwrap());
-        assert_eq!(set.states.len(), 1 + stops.len() * longest);
-        let text = vec![7; longest - 1];
-        assert_eq!(run(&set, &[&text], StopText::Exclude), (Vec::new(), None, text));
+    fn the_largest_sets_stay_small() {
+        let limits = Limits::DEFAULT;
+        // Each byte begins or is in a stop, so that the classes are as many as they can be.
+        let spread: Vec<Vec<u8>> = (0..limits.stop_strings)
+            .map(|n| (0..limits.stop_string_bytes).map(|i| (n * 16 + i) as u8).collect())
+            .collect();
+        let apart: Vec<Vec<u8>> = (0..limits.stop_strings as u8).map(|n| vec![n; limits.stop_string_bytes]).collect();
+        for stops in [spread, apart] {
+            let set = Arc::new(StopSet::new(&stops, Tie::Longest).unwrap());
+            assert_eq!(set.states.len(), 1 + stops.len() * limits.stop_string_bytes);
+            assert!(set.transitions.is_empty());
+            let mut matcher = StopMatcher::new(set, StopText::Exclude);
+            assert_eq!(matcher.feed(&stops[7][1..], true).stop, None);
+            matcher.reset();
+            assert_eq!(matcher.feed(&stops[7][..limits.stop_string_bytes - 1], true), Fed::default());
+            assert_eq!(matcher.feed(&stops[7][limits.stop_string_bytes - 1..], true).stop, Some(7));
+        }
+        let each_byte: Vec<u8> = (0..=255).collect();
+        for stops in [vec![each_byte.clone()], each_byte.chunks(16).map(<[u8]>::to_vec).collect()] {
+            let set = StopSet::new(&stops, Tie::Longest).unwrap();
+            assert!(set.transitions.is_empty() && set.shift == 8);
+            let mut matcher = StopMatcher::new(Arc::new(set), StopText::Exclude);
+            assert_eq!(matcher.feed(&each_byte, true).stop, Some(0));
+        }
+    }
+
+    #[test]
+    fn usual_sets_have_a_table_and_a_stream_is_small() {
+        let long: Vec<String> = (0..16).map(|n| format!("stop number {n} of sixteen of them")).collect();
+        let endless = format!("{}b", "a".repeat(1000));
+        for stops in [vec!["<|im_end|>"], long.iter().map(String::as_str).collect(), vec![&endless], vec![]] {
+            let set = StopSet::new(&stops, Tie::Longest).unwrap();
+            assert!(!set.transitions.is_empty() && set.transitions.len() <= MAX_TRANSITIONS);
+        }
+        assert!(size_of::<StopMatcher>() <= 16);
     }
 
     fn cut_at<'a>(text: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
@@ -438,26 +760,30 @@ mod tests {
         #[test]
         fn equals_the_oracle_however_cut(
             stops in prop::collection::vec("[ab€]{1,5}", 0..5),
-            text in "[ab€c]{0,40}",
+            text in "[ab€c]{0,80}",
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+            n_unarmed in any::<prop::sample::Index>(),
         ) {
-            let set = Arc::new(StopSet::new(&stops).unwrap());
-            let stops: Vec<Vec<u8>> = stops.into_iter().map(String::into_bytes).collect();
-            for mode in MODES {
-                let expected = oracle(&stops, text.as_bytes(), mode);
-                prop_assert_eq!(run(&set, &cut_at(text.as_bytes(), &cuts), mode), expected);
+            let chunks = cut_at(text.as_bytes(), &cuts);
+            for tie in TIES {
+                for set in sets(&stops_of(&stops), tie) {
+                    for mode in TEXTS {
+                        let faults = watch(&set, &chunks, n_unarmed.index(chunks.len() + 1), tie, mode);
+                        prop_assert_eq!(faults, Faults::default());
+                    }
+                }
             }
         }
 
         #[test]
         fn whole_characters_in_give_whole_characters_out(
             stops in prop::collection::vec("\\PC{1,4}", 1..4),
-            pieces in prop::collection::vec("\\PC{0,4}", 0..8),
+            pieces in prop::collection::vec(("\\PC{0,4}", any::<bool>()), 0..8),
         ) {
-            let mut matcher = StopMatcher::new(Arc::new(StopSet::new(&stops).unwrap()), StopText::Exclude);
-            for piece in pieces {
-                let mut out = Vec::new();
-                matcher.feed(piece.as_bytes(), &mut out);
+            let mut matcher = StopMatcher::new(Arc::new(StopSet::new(&stops, Tie::Longest).unwrap()), StopText::Exclude);
+            for (piece, armed) in pieces {
+                let mut out = piece.into_bytes();
+                matcher.feed_in_place(&mut out, armed);
                 prop_assert!(String::from_utf8(out).is_ok());
             }
         }

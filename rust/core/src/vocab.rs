@@ -1,5 +1,7 @@
 //! Token ids and the bytes each stands for. Immutable and shared; it knows nothing of how text becomes ids.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::decoder::{self, Decoder, Joiner, Library};
@@ -14,6 +16,8 @@ pub struct Vocab {
     tokens: Table,
     decoder: Decoder,
     present: Box<[u32]>,
+    /// Ascending, each with what it is written as.
+    special_tokens: Box<[(u32, Box<[u8]>)]>,
     eos_ids: Box<[u32]>,
 }
 
@@ -25,7 +29,8 @@ impl Vocab {
         for token in tokens {
             table.push(token.as_ref().map(|token| (token.as_ref(), false)))?;
         }
-        Self::new(table, Decoder::new(Joiner::Utf8), special_ids, eos_ids)
+        let written = |id: u32| tokens[id as usize].as_ref().map(AsRef::as_ref);
+        Self::new(table, Decoder::new(Joiner::Utf8), special_ids, eos_ids, written)
     }
 
     /// From the string of each id, and the `decoder` of a `tokenizer.json` (null: none, which joins by spaces).
@@ -38,10 +43,16 @@ impl Vocab {
         library: &Library<'_>,
     ) -> Result<Self> {
         let (table, decoder) = decoder::compile(tokens, decoder, library)?;
-        Self::new(table, decoder, special_ids, eos_ids)
+        Self::new(table, decoder, special_ids, eos_ids, |id| tokens[id as usize].as_deref().map(str::as_bytes))
     }
 
-    fn new(mut tokens: Table, mut decoder: Decoder, special_ids: &[u32], eos_ids: &[u32]) -> Result<Self> {
+    fn new<'a>(
+        mut tokens: Table,
+        mut decoder: Decoder,
+        special_ids: &[u32],
+        eos_ids: &[u32],
+        written: impl Fn(u32) -> Option<&'a [u8]>,
+    ) -> Result<Self> {
         let mut present = vec![0; mask::words(tokens.len())];
         (0..tokens.len()).filter(|&id| tokens.marks[id] & PRESENT != 0).for_each(|id| mask::allow(&mut present, id));
         if present.iter().all(|&word| word == 0) {
@@ -57,10 +68,15 @@ impl Vocab {
                 table.marks[id as usize] |= SPECIAL;
             }
         }
-        let mut eos_ids = eos_ids.to_vec();
-        eos_ids.sort_unstable();
-        eos_ids.dedup();
-        Ok(Self { tokens, decoder, present: present.into(), eos_ids: eos_ids.into() })
+        let ascending = |ids: &[u32]| ids.iter().copied().collect::<BTreeSet<_>>().into_iter();
+        let special_token = |id| (id, written(id).unwrap_or_default().into());
+        Ok(Self {
+            tokens,
+            decoder,
+            present: present.into(),
+            special_tokens: ascending(special_ids).map(special_token).collect(),
+            eos_ids: ascending(eos_ids).collect(),
+        })
     }
 
     /// One more than the largest id.
@@ -92,7 +108,13 @@ impl Vocab {
 
     /// The special ids, ascending.
     pub fn special_ids(&self) -> Vec<u32> {
-        (0..self.len() as u32).filter(|&id| self.is_special(id)).collect()
+        self.special_tokens.iter().map(|token| token.0).collect()
+    }
+
+    /// The special ids, ascending, each with what it is written as: not what it adds to a text, which a decoder may
+    /// have changed.
+    pub fn special_tokens(&self) -> &[(u32, Box<[u8]>)] {
+        &self.special_tokens
     }
 
     /// The ids that end a generation, ascending.
@@ -223,11 +245,20 @@ mod tests {
         assert_eq!(vocab.token_bytes(3), Some(&b"bc"[..]));
         assert_eq!(vocab.token_bytes(4), None);
         assert_eq!(vocab.special_ids(), [3]);
+        assert_eq!(vocab.special_tokens(), [(3, Box::from(*b"bc"))]);
         assert_eq!(vocab.eos_ids(), [3]);
         assert!(vocab.check([0, 2, 3]).is_ok());
         for id in [1, 4, -1, i64::MAX] {
             assert_eq!(vocab.check([id]), Err(Error::TokenId { token_id: id, vocab_size: 4 }));
         }
+    }
+
+    #[test]
+    fn a_special_token_is_written_without_what_a_decoder_adds() {
+        let tokens = ["a", "[SEP]"].map(|token| Some(token.to_owned()));
+        let vocab = Vocab::from_tokens(&tokens, &[1, 1], &[], &Value::Null, &|_| unreachable!()).unwrap();
+        assert_eq!(vocab.token_bytes(1), Some(&b" [SEP]"[..]));
+        assert_eq!(vocab.special_tokens(), [(1, Box::from(*b"[SEP]"))]);
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! `Batch` and its columns for Python.
 
-use std::sync::Arc;
-
 use logitwire_core::batch::{Batch as Core, StepColumns};
 use logitwire_core::error::Error as CoreError;
 use logitwire_core::line::LineOptions;
 use logitwire_core::sample::Order;
-use logitwire_core::stop::StopSet;
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -15,7 +12,7 @@ use crate::error::Result;
 use crate::ids::integers;
 use crate::sample::{SampleOutput, SamplingParams, StepArguments, detach_if_worth};
 use crate::sse::Framer;
-use crate::stop::stop_text;
+use crate::stop::Stops;
 use crate::vocab::Vocab;
 
 /// The columns as numpy arrays and bytes.
@@ -83,7 +80,7 @@ impl Batch {
     }
 
     #[pyo3(signature = (
-        params, prompt_ids=None, *, max_tokens=None, stop=None, include_stop=false, stop_token_ids=None,
+        params, prompt_ids=None, *, max_tokens=None, min_tokens=0, stop=None, include_stop=false, stop_token_ids=None,
         ignore_eos=false, skip_special_tokens=true, framer=None
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
@@ -92,26 +89,19 @@ impl Batch {
         params: &Bound<'_, SamplingParams>,
         prompt_ids: Option<&Bound<'_, PyAny>>,
         max_tokens: Option<i64>,
-        stop: Option<Vec<String>>,
+        min_tokens: i64,
+        stop: Option<Stops<'_>>,
         include_stop: bool,
         stop_token_ids: Option<&Bound<'_, PyAny>>,
         ignore_eos: bool,
         skip_special_tokens: bool,
         framer: Option<&Bound<'_, Framer>>,
     ) -> Result<i64> {
-        let max_tokens = match max_tokens.map(u64::try_from) {
-            None => None,
-            Some(Ok(n)) => Some(n),
-            Some(Err(_)) => {
-                let value = max_tokens.unwrap_or_default().to_string();
-                return Err(CoreError::Parameter { field: "max_tokens", value, expected: "at least 1".into() }.into());
-            }
-        };
         let prompt_ids = prompt_ids.map(integers).transpose()?.unwrap_or_default();
         let options = LineOptions {
-            max_tokens,
-            stop: Arc::new(StopSet::new(&stop.unwrap_or_default())?),
-            include_stop: stop_text(include_stop),
+            max_tokens: max_tokens.map(|n| at_least("max_tokens", 1, n)).transpose()?,
+            min_tokens: at_least("min_tokens", 0, min_tokens)?,
+            stop: stop.map(|stop| stop.start(include_stop)).transpose()?.unwrap_or_default(),
             stop_token_ids: stop_token_ids.map(integers).transpose()?.unwrap_or_default(),
             ignore_eos,
             skip_special_tokens,
@@ -147,4 +137,9 @@ impl Batch {
     ) -> Result<StepOutput> {
         self.run(py, &StepArguments::candidates(ids, logits, logsumexp, slots)?)
     }
+}
+
+fn at_least(field: &'static str, least: u64, value: i64) -> Result<u64> {
+    let error = || CoreError::Parameter { field, value: value.to_string(), expected: format!("at least {least}") };
+    Ok(u64::try_from(value).ok().filter(|&value| value >= least).ok_or_else(error)?)
 }

@@ -2,54 +2,96 @@
 
 use std::sync::Arc;
 
-use logitwire_core::stop::{StopMatcher as Core, StopSet, StopText};
+use logitwire_core::error::Error as CoreError;
+use logitwire_core::stop::{Fed, StopMatcher as Core, StopSet, StopText, Tie};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::error::Result;
 
-pub(crate) fn stop_text(include_stop: bool) -> StopText {
-    if include_stop { StopText::Include } else { StopText::Exclude }
-}
-
 #[pyclass(module = "logitwire")]
 pub(crate) struct StopMatcher {
     core: Core,
-    stops: Vec<Py<PyString>>,
-    text: Vec<u8>,
+    stops: Arc<[Py<PyString>]>,
 }
 
 impl StopMatcher {
-    fn take<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>> {
-        let text = PyString::from_bytes(py, &self.text)?;
-        self.text.clear();
-        Ok(text)
+    /// The core's matcher for a stream of its own.
+    pub(crate) fn start(&self) -> Core {
+        let mut core = self.core.clone();
+        core.reset();
+        core
+    }
+
+    /// A stop that the core named by its index, as it was given.
+    pub(crate) fn stop(&self, py: Python<'_>, index: usize) -> Py<PyString> {
+        self.stops[index].clone_ref(py)
     }
 }
 
 #[pymethods]
 impl StopMatcher {
     #[new]
-    #[pyo3(signature = (stops, *, include_stop=false))]
-    fn new(stops: Vec<Bound<'_, PyString>>, include_stop: bool) -> Result<Self> {
-        let bytes: Vec<String> = stops.iter().map(|stop| stop.extract()).collect::<PyResult<_>>()?;
-        let core = Core::new(Arc::new(StopSet::new(&bytes)?), stop_text(include_stop));
-        Ok(Self { core, stops: stops.into_iter().map(Bound::unbind).collect(), text: Vec::new() })
+    #[pyo3(signature = (stops, *, include_stop=false, tie="longest"))]
+    fn new(stops: Vec<Bound<'_, PyString>>, include_stop: bool, tie: &str) -> Result<Self> {
+        let bytes: Vec<&str> = stops.iter().map(|stop| stop.to_str()).collect::<PyResult<_>>()?;
+        let set = Arc::new(StopSet::new(&bytes, Tie::from_name(tie)?)?);
+        let text = if include_stop { StopText::Include } else { StopText::Exclude };
+        Ok(Self { core: Core::new(set, text), stops: stops.into_iter().map(Bound::unbind).collect() })
     }
 
-    #[pyo3(signature = (text, /))]
-    fn feed<'py>(&mut self, py: Python<'py>, text: &str) -> Result<(Bound<'py, PyString>, Option<Py<PyString>>)> {
-        let matched = self.core.feed(text.as_bytes(), &mut self.text);
-        let stop = matched.map(|index| self.stops[index].clone_ref(py));
-        Ok((self.take(py)?, stop))
+    #[getter]
+    fn stops<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyString>> {
+        self.stops.iter().map(|stop| stop.bind(py).clone()).collect()
+    }
+
+    #[pyo3(signature = (text, /, *, armed=true))]
+    fn feed<'py>(
+        &mut self,
+        text: &Bound<'py, PyString>,
+        armed: bool,
+    ) -> Result<(Bound<'py, PyString>, Option<Py<PyString>>)> {
+        let (py, fed) = (text.py(), text.to_str()?.as_bytes());
+        let Fed { released, text: shown, stop } = self.core.feed(fed, armed);
+        let shown = match released {
+            [] if shown.len() == fed.len() => text.clone(),
+            [] => PyString::from_bytes(py, shown)?,
+            _ => PyString::from_bytes(py, &[released, shown].concat())?,
+        };
+        Ok((shown, stop.map(|index| self.stop(py, index))))
     }
 
     fn finish<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>> {
-        self.core.finish(&mut self.text);
-        self.take(py)
+        Ok(PyString::from_bytes(py, self.core.finish())?)
     }
 
     fn reset(&mut self) {
         self.core.reset();
+    }
+
+    fn copy(&self) -> Self {
+        Self { core: self.core.clone(), stops: self.stops.clone() }
+    }
+}
+
+/// Stop strings as an argument: compiled already, or not.
+#[derive(FromPyObject)]
+pub(crate) enum Stops<'py> {
+    Compiled(PyRef<'py, StopMatcher>),
+    Strings(Vec<Bound<'py, PyString>>),
+}
+
+impl Stops<'_> {
+    pub(crate) fn start(self, include_stop: bool) -> Result<Core> {
+        match self {
+            Self::Strings(stops) => Ok(StopMatcher::new(stops, include_stop, "longest")?.core),
+            Self::Compiled(_) if include_stop => Err(CoreError::Parameter {
+                field: "include_stop",
+                value: "True".into(),
+                expected: "nothing, since the StopMatcher given has its own".into(),
+            }
+            .into()),
+            Self::Compiled(matcher) => Ok(matcher.start()),
+        }
     }
 }

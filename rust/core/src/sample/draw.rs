@@ -42,6 +42,19 @@ impl Staged {
         }
     }
 
+    /// -inf for each of these ids.
+    pub(super) fn withhold(&mut self, ids: &[u32]) {
+        for &id in ids {
+            let position = match &self.ids {
+                None => id as usize,
+                Some(ids) => ids.binary_search(&id).unwrap_or(usize::MAX),
+            };
+            if let Some(x) = self.x.get_mut(position) {
+                *x = f32::NEG_INFINITY;
+            }
+        }
+    }
+
     #[inline]
     pub(super) fn id(&self, position: usize) -> u32 {
         self.ids.as_ref().map_or(position as u32, |ids| ids[position])

@@ -31,6 +31,8 @@ pub struct Allowed<'a> {
     pub present: Option<&'a [u32]>,
     /// The request's own mask.
     pub mask: Option<&'a [u32]>,
+    /// Ids that are not allowed whatever the masks say.
+    pub withheld: &'a [u32],
 }
 
 /// What became of a row.
@@ -89,6 +91,7 @@ pub fn sample(
     }
     staged.disallow(allowed.present);
     staged.disallow(allowed.mask);
+    staged.withhold(allowed.withheld);
     let (status, position) = draw(&staged, params, step, scratch);
     let token = position.map(|position| staged.id(position));
     let mut draw = Draw { token, status, logprob: f32::NAN, rank: 0 };

@@ -144,6 +144,7 @@ impl Sampler {
             let allowed = Allowed {
                 present: self.vocab.as_ref().map(|vocab| vocab.present()),
                 mask: masks.map(|masks| masks[i]),
+                withheld: &[],
             };
             top.clear();
             let draw = sample(row, allowed, &request.params, request.step, &mut self.scratch, &mut top);
@@ -158,7 +159,8 @@ impl Sampler {
         let views: Vec<Logits<'_>> = rows.iter().map(|row| Logits::Dense(row.as_row())).collect();
         check_rows(&views, slots.len(), None, Some(self.vocab_size))?;
         self.requests.check(slots)?;
-        let allowed = Allowed { present: self.vocab.as_ref().map(|vocab| vocab.present()), mask: None };
+        let present = self.vocab.as_ref().map(|vocab| vocab.present());
+        let allowed = Allowed { present, ..Allowed::default() };
         rows.into_iter()
             .zip(slots)
             .map(|(row, &slot)| Ok(apply(row, allowed, &self.requests.get(slot)?.params, &mut self.scratch)))
