@@ -31,8 +31,12 @@ limits! {
     decoder_stages = 64;
     /// Bytes of one literal in a tokenizer's decoder.
     decoder_literal_bytes = 1024;
-    /// Bytes of a `tokenizer.json`.
+    /// Bytes of a `tokenizer.json`, or of a file of another format that is converted to one.
     tokenizer_bytes = 256 << 20;
+    /// Bytes looked up to find the merges of a vocabulary that only ranks its tokens.
+    merge_recovery_bytes = 1 << 30;
+    /// Bytes that the normalizer of a SentencePiece model puts in the place of one character.
+    charsmap_text_bytes = 256;
     /// Stop strings of one request.
     stop_strings = 16;
     /// Bytes of one stop string.

@@ -1,96 +1,436 @@
 //! GGUF: the `tokenizer.ggml.*` keys of the metadata, read as llama.cpp reads them.
+//!
+//! The ids are llama.cpp's, but for what it does otherwise than the tokenizer that the model was trained with: `ſ` after an
+//! apostrophe, upper and lower case beyond ASCII under "tekken" and "gpt-4o". And a control token is never made of a
+//! user's text by merging, nor of a token that is ordinary text in the file.
+
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Converted, EOS_TOKENS, failed};
+use super::pre_tokenizer::{self, GPT_2, LLAMA_3, O200K, QWEN_2, QWEN_35, Step, TEKKEN};
+use super::scores::{self, Piece};
+use super::sentencepiece::byte_piece;
+use super::{Converted, EOS_TOKENS, added_token, failed, template};
 use crate::byte_level::char_of;
-use crate::error::Result;
-use crate::gguf::Gguf;
+use crate::error::{Error, Result};
+use crate::gguf::{Array, Gguf};
+use crate::limits::Limits;
 
-/// `tokenizer.ggml.token_type`: a token that is never text.
+/// `tokenizer.ggml.token_type`.
+const UNKNOWN: i64 = 2;
+/// A token that is never text.
 const CONTROL: i64 = 3;
-/// `tokenizer.ggml.token_type`: a token that is read whole wherever its text stands.
+/// A token that is read whole wherever its text stands.
 const USER_DEFINED: i64 = 4;
+
+/// Tokens that end a generation in llama.cpp, beside `EOS_TOKENS`.
+const MORE_EOS_TOKENS: [&str; 12] = [
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<end_of_utterance>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",
+];
+
+/// How a text is cut before merging, by `tokenizer.ggml.pre`.
+struct Pre {
+    names: &'static [&'static str],
+    steps: &'static [Step<'static>],
+    /// A word that is a token is that token, whatever the merges say.
+    ignore_merges: bool,
+    /// Whether a text begins with the BOS token if the file does not say.
+    add_bos: bool,
+}
+
+const fn pre(names: &'static [&'static str], steps: &'static [Step<'static>]) -> Pre {
+    Pre { names, steps, ignore_merges: false, add_bos: false }
+}
+
+/// What is in the class of a pattern is what llama.cpp finds there: no white space, which it hides from such patterns.
+const PRE: &[Pre] = &[
+    pre(
+        &["default"],
+        &[
+            Step::Split(r"[\p{P}\$\+<=>\^~\|]+"),
+            Step::Split(GPT_2),
+            Step::Split(r"\p{N}+"),
+            Step::Split("[0-9][0-9][0-9]"),
+        ],
+    ),
+    pre(
+        &[
+            "gpt-2",
+            "mpt",
+            "olmo",
+            "jais",
+            "trillion",
+            "granite-docling",
+            "phi-2",
+            "gigachat",
+            "a.x-4.0",
+            "mellum",
+            "exaone4",
+        ],
+        &[Step::Gpt2],
+    ),
+    pre(
+        &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+        &[Step::Digits, Step::Gpt2],
+    ),
+    Pre {
+        names: &[
+            "llama-bpe",
+            "llama3",
+            "llama-v3",
+            "falcon3",
+            "falcon-h1",
+            "pixtral",
+            "midm-2.0",
+            "lfm2",
+            "jina-v5-nano",
+        ],
+        steps: &[Step::Split(LLAMA_3)],
+        ignore_merges: true,
+        add_bos: true,
+    },
+    Pre { names: &["glm4", "glm5"], steps: &[Step::Split(LLAMA_3)], ignore_merges: true, add_bos: false },
+    pre(&["dbrx", "smaug-bpe", "chatglm-bpe"], &[Step::Split(LLAMA_3)]),
+    pre(
+        &["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2"],
+        &[Step::Split(QWEN_2)],
+    ),
+    pre(&["qwen35"], &[Step::Split(QWEN_35)]),
+    Pre { names: &["tekken"], steps: &[Step::Split(TEKKEN)], ignore_merges: true, add_bos: true },
+    pre(&["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], &[Step::Split(O200K)]),
+    pre(&["falcon"], &[Step::Split(r"[\p{P}\$\+<=>\^~\|`]+"), Step::Split(GPT_2), Step::Split("[0-9][0-9][0-9]")]),
+    pre(
+        &["deepseek-coder"],
+        &[
+            Step::Split(r"[\r\n]"),
+            Step::Split(r"\s?\p{L}+"),
+            Step::Split(r"\s?\p{P}+"),
+            Step::Split(DEEPSEEK_CJK),
+            Step::Digits,
+        ],
+    ),
+    pre(
+        &["deepseek-llm"],
+        &[
+            Step::Split(r"[\r\n]"),
+            Step::Split(DEEPSEEK_LETTERS),
+            Step::Split("\\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3001}-\u{3002}]+"),
+            Step::Split(r"\s+\z"),
+            Step::Split(DEEPSEEK_CJK),
+            Step::Split(r"\p{N}+"),
+        ],
+    ),
+    pre(
+        &["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
+        &[
+            Step::Split(r"\p{N}{1,3}"),
+            Step::Split("[一-龥぀-ゟ゠-ヿ]+"),
+            Step::Split(concat!(
+                r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##,
+                r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            )),
+        ],
+    ),
+];
+
+/// U+0800 to U+9FA5 and U+AC00 to U+D7FF without the white space among them.
+const DEEPSEEK_CJK: &str = "[\u{800}-\u{167f}\u{1681}-\u{1fff}\u{200b}-\u{2027}\u{202a}-\u{202e}\u{2030}-\u{205e}\
+                            \u{2060}-\u{2fff}\u{3001}-\u{9fa5}\u{ac00}-\u{d7ff}]+";
+
+/// The letters of scripts with two cases.
+const DEEPSEEK_LETTERS: &str = concat!(
+    r"\s?[",
+    "A-Za-z\u{b5}\u{c0}-\u{d6}\u{d8}-\u{f6}\u{f8}-\u{1ba}\u{1bc}-\u{1bf}\u{1c4}-\u{293}",
+    "\u{295}-\u{2af}\u{370}-\u{373}\u{376}\u{377}\u{37b}-\u{37d}\u{37f}\u{386}\u{388}-\u{38a}\u{38c}",
+    "\u{38e}-\u{3a1}\u{3a3}-\u{3f5}\u{3f7}-\u{481}\u{48a}-\u{52f}\u{531}-\u{556}\u{10a0}-\u{10c5}",
+    "\u{13a0}-\u{13f5}\u{13f8}-\u{13fd}\u{1c90}-\u{1cba}\u{1cbd}-\u{1cbf}\u{1d00}-\u{1d2b}",
+    "\u{1d6b}-\u{1d77}\u{1d79}-\u{1d9a}\u{1e00}-\u{1f15}\u{1f18}-\u{1f1d}\u{1f20}-\u{1f45}",
+    "\u{1f48}-\u{1f4d}\u{1f50}-\u{1f57}\u{1f59}\u{1f5b}\u{1f5d}\u{1f5f}-\u{1f7d}\u{1f80}-\u{1fb4}",
+    "\u{1fb6}-\u{1fbc}\u{1fbe}\u{1fc2}-\u{1fc4}\u{1fc6}-\u{1fcc}\u{1fd0}-\u{1fd3}\u{1fd6}-\u{1fdb}",
+    "\u{1fe0}-\u{1fec}\u{1ff2}-\u{1ff4}\u{1ff6}-\u{1ffc}\u{2102}\u{2107}\u{210a}-\u{2113}\u{2115}",
+    "\u{2119}-\u{211d}\u{2124}\u{2126}\u{2128}\u{212a}-\u{212d}\u{212f}-\u{2134}\u{2139}",
+    "\u{213c}-\u{213f}\u{2145}-\u{2149}\u{214e}\u{2183}\u{2184}\u{2c00}-\u{2c7b}\u{2c7e}-\u{2ce4}",
+    "\u{2ceb}-\u{2cee}\u{2cf2}\u{2cf3}\u{a640}-\u{a66d}\u{a680}-\u{a69b}\u{a722}-\u{a76f}",
+    "\u{a771}-\u{a787}\u{a78b}-\u{a78e}\u{ab70}-\u{abbf}\u{fb00}-\u{fb06}\u{fb13}-\u{fb17}",
+    "\u{ff21}-\u{ff3a}\u{ff41}-\u{ff5a}\u{10400}-\u{1044f}\u{104b0}-\u{104d3}\u{104d8}-\u{104fb}",
+    "\u{10c80}-\u{10cb2}\u{10cc0}-\u{10cf2}\u{118a0}-\u{118df}\u{1e900}-\u{1e943}",
+    "]+"
+);
+
+/// The vocabulary of a file.
+struct Vocabulary<'a> {
+    tokens: Vec<String>,
+    kinds: Vec<i64>,
+    ids: HashMap<String, u32>,
+    gguf: &'a Gguf,
+}
 
 /// From the metadata of a GGUF file.
 pub fn gguf(gguf: &Gguf) -> Result<Converted> {
     let model = gguf.str("tokenizer.ggml.model")?;
-    if model != "gpt2" {
-        return Err(failed(format!("tokenizer.ggml.model {model:?} is not supported (supported: \"gpt2\")")));
-    }
-    let digits = json!({"type": "Digits", "individual_digits": true});
-    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
-    let pre_tokenizer = match gguf.str("tokenizer.ggml.pre")? {
-        "gpt-2" => bytes.clone(),
-        "smollm" | "starcoder" => json!({"type": "Sequence", "pretokenizers": [digits, &bytes]}),
-        pre => {
-            let supported = "supported: \"gpt-2\", \"smollm\", \"starcoder\"";
-            return Err(failed(format!("tokenizer.ggml.pre {pre:?} is not supported ({supported})")));
-        }
-    };
-    let tokens = gguf.strings("tokenizer.ggml.tokens")?;
-    let kinds = gguf.i64s("tokenizer.ggml.token_type")?;
-    if kinds.len() != tokens.len() {
-        return Err(failed(format!("{} token types for {} tokens", kinds.len(), tokens.len())));
-    }
-    let merges = gguf.strings("tokenizer.ggml.merges")?;
-    let merges = merges.iter().map(|merge| match merge.split_once(' ') {
-        Some((left, right)) => Ok(json!([left, right])),
-        None => Err(failed(format!("tokenizer.ggml.merges: {merge:?} is no pair"))),
-    });
-    let merges: Vec<Value> = merges.collect::<Result<_>>()?;
-    let mut vocab: Map<String, Value> =
-        tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
-    if vocab.len() != tokens.len() {
-        return Err(failed("tokenizer.ggml.tokens: a token stands twice"));
-    }
+    let mut vocabulary = Vocabulary::new(gguf)?;
+    let eos_tokens = vocabulary.eos_tokens(model)?;
     let mut missing_bytes = Vec::new();
-    for token in (0..=255).map(|byte| char_of(byte).to_string()) {
-        if !vocab.contains_key(&token) {
-            vocab.insert(token.clone(), json!(vocab.len()));
-            missing_bytes.push(token);
+    let (parts, add_bos) = match model {
+        "gpt2" => vocabulary.byte_level(&mut missing_bytes)?,
+        "gemma4" => (vocabulary.gemma4()?, true),
+        "llama" => (vocabulary.llama()?, true),
+        other => {
+            let supported = "supported: \"gpt2\", \"llama\", \"gemma4\"";
+            return Err(failed(format!("tokenizer.ggml.model {other:?} is not supported ({supported})")));
         }
-    }
-    let mut added = Vec::new();
-    for (id, (content, kind)) in tokens.iter().zip(kinds).enumerate() {
-        if *kind == CONTROL || *kind == USER_DEFINED {
-            added.push(json!({"id": id, "content": content, "special": *kind == CONTROL, "normalized": false,
-                "single_word": false, "lstrip": false, "rstrip": false}));
-        }
-    }
-    let bos_token = token_of(gguf, "tokenizer.ggml.bos_token_id", tokens)?;
-    let post_processor = match bos_token.filter(|_| gguf.bool("tokenizer.ggml.add_bos_token").unwrap_or(false)) {
-        None => Value::Null,
-        Some(token) => json!({"type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-            "special_tokens": {token: {"id": token, "ids": [vocab[token]], "tokens": [token]}}}),
     };
-    let file = json!({"version": "1.0", "added_tokens": added, "normalizer": null,
-        "pre_tokenizer": pre_tokenizer, "post_processor": post_processor, "decoder": bytes,
-        "model": {"type": "BPE", "vocab": vocab, "merges": merges, "unk_token": null,
-            "fuse_unk": false, "byte_fallback": false}});
-    let mut eos_tokens: Vec<String> = Vec::new();
-    for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
-        eos_tokens.extend(token_of(gguf, key, tokens)?.cloned());
-    }
-    let control = tokens.iter().zip(kinds).filter(|(_, kind)| **kind == CONTROL).map(|(token, _)| token);
-    eos_tokens.extend(control.filter(|token| EOS_TOKENS.contains(&token.as_str())).cloned());
+    let (bos_default, eos_default) = if model == "llama" { (Some(1), Some(2)) } else { (None, None) };
+    let bos = vocabulary.special("bos_token_id", bos_default)?;
+    // Of Gemma 4 files exist that say they add none, and are wrong.
+    let adds = |key, default| if model == "gemma4" && default { Ok(true) } else { flag(gguf, key, default) };
+    let begin = match adds("tokenizer.ggml.add_bos_token", add_bos)? {
+        true => Some(
+            bos.ok_or_else(|| failed("a text begins with a BOS token, but tokenizer.ggml.bos_token_id is missing"))?,
+        ),
+        false => None,
+    };
+    let end = match adds("tokenizer.ggml.add_eos_token", false)? {
+        true => {
+            let eos = vocabulary.special("eos_token_id", eos_default)?;
+            Some(
+                eos.ok_or_else(|| failed("a text ends with an EOS token, but tokenizer.ggml.eos_token_id is missing"))?,
+            )
+        }
+        false => None,
+    };
+    let token = |id: u32| (&vocabulary.tokens[id as usize][..], id);
+    let file = json!({"version": "1.0", "added_tokens": vocabulary.added_tokens(), "normalizer": parts.normalizer,
+        "pre_tokenizer": parts.pre_tokenizer, "post_processor": template(begin.map(token), end.map(token)),
+        "decoder": parts.decoder, "model": parts.model});
     Ok(Converted {
         json: file.to_string().into_bytes(),
         missing_bytes,
         eos_tokens: Some(eos_tokens),
-        bos_token: bos_token.cloned(),
+        bos_token: bos.map(|id| token(id).0.to_owned()),
         chat_template: gguf.str("tokenizer.chat_template").ok().map(str::to_owned),
     })
 }
 
-fn token_of<'a>(gguf: &Gguf, key: &str, tokens: &'a [String]) -> Result<Option<&'a String>> {
-    match gguf.u64(key) {
-        Err(_) => Ok(None),
-        Ok(id) => match usize::try_from(id).ok().and_then(|id| tokens.get(id)) {
-            Some(token) => Ok(Some(token)),
-            None => Err(failed(format!("{key} is {id}, but there are {} tokens", tokens.len()))),
-        },
+/// What of a `tokenizer.json` depends on the kind of model.
+struct Parts {
+    normalizer: Value,
+    pre_tokenizer: Value,
+    model: Value,
+    decoder: Value,
+}
+
+impl<'a> Vocabulary<'a> {
+    fn new(gguf: &'a Gguf) -> Result<Self> {
+        let tokens = gguf.strings("tokenizer.ggml.tokens")?;
+        let (got, maximum) = (tokens.len() as u64, Limits::DEFAULT.vocab_size as u64);
+        if got > maximum {
+            return Err(Error::Limit { limit: "vocab_size", got, maximum });
+        }
+        let kinds = gguf.i64s("tokenizer.ggml.token_type")?.to_vec();
+        if kinds.len() != tokens.len() {
+            return Err(failed(format!("{} token types for {} tokens", kinds.len(), tokens.len())));
+        }
+        let named =
+            |(id, token): (usize, &String)| if token.is_empty() { format!("[EMPTY_{id}]") } else { token.clone() };
+        let tokens: Vec<String> = tokens.iter().enumerate().map(named).collect();
+        let ids: HashMap<String, u32> = (0..).zip(&tokens).map(|(id, token)| (token.clone(), id)).collect();
+        if ids.len() != tokens.len() {
+            return Err(failed("tokenizer.ggml.tokens: a token stands twice"));
+        }
+        Ok(Self { tokens, kinds, ids, gguf })
     }
+
+    /// The id that the file gives for a purpose, or what goes without saying.
+    fn special(&self, key: &str, default: Option<u32>) -> Result<Option<u32>> {
+        let key = format!("tokenizer.ggml.{key}");
+        if self.gguf.get(&key).is_none() {
+            return Ok(default.filter(|id| (*id as usize) < self.tokens.len()));
+        }
+        match self.gguf.u64(&key)? {
+            id if id < self.tokens.len() as u64 => Ok(Some(id as u32)),
+            id => Err(failed(format!("{key} is {id}, but there are {} tokens", self.tokens.len()))),
+        }
+    }
+
+    /// The tokens that end a generation, which are control tokens from then on.
+    fn eos_tokens(&mut self, model: &str) -> Result<Vec<String>> {
+        let eos_default = Some(2).filter(|_| model == "llama");
+        let named = [
+            self.special("eos_token_id", eos_default)?,
+            self.special("eot_token_id", None)?,
+            self.special("eom_token_id", None)?,
+        ];
+        // What is only text in the vocabulary ends nothing: in Qwen2's, </s> is what HTML writes.
+        let has = |token: &str| {
+            self.ids.get(token).is_some_and(|id| {
+                named.contains(&Some(*id)) || matches!(self.kinds[*id as usize], CONTROL | USER_DEFINED)
+            })
+        };
+        let mut by_text: Vec<&str> = EOS_TOKENS.into_iter().chain(MORE_EOS_TOKENS).filter(|token| has(token)).collect();
+        // Where a generation ends with one of these, <|end|> and </s> are tokens like any other.
+        if has("<|call|>") && has("<|return|>") || has("<|calls|>") && has("<|flush|>") {
+            by_text.retain(|token| *token != "<|end|>");
+        }
+        if has("<|tool_response>") {
+            by_text.retain(|token| *token != "</s>");
+        }
+        let mut eos_tokens: Vec<String> = by_text.into_iter().map(str::to_owned).collect();
+        for token in &eos_tokens {
+            self.kinds[self.ids[token] as usize] = CONTROL;
+        }
+        for id in named.into_iter().flatten() {
+            if !eos_tokens.contains(&self.tokens[id as usize]) {
+                eos_tokens.push(self.tokens[id as usize].clone());
+            }
+        }
+        Ok(eos_tokens)
+    }
+
+    fn added_tokens(&self) -> Vec<Value> {
+        // llama.cpp knows these by the name of the model.
+        let name = self.gguf.str("general.name").unwrap_or_default().to_lowercase();
+        let strips = |token: &str| {
+            (name.contains("phi-3") || name.contains("phi3")) && !["<unk>", "<s>", "<|endoftext|>"].contains(&token)
+        };
+        let mut added = Vec::new();
+        for (id, (token, kind)) in self.tokens.iter().zip(&self.kinds).enumerate() {
+            if matches!(*kind, UNKNOWN | CONTROL | USER_DEFINED) {
+                let mut entry = added_token(id as u32, token, *kind != USER_DEFINED);
+                entry["rstrip"] = strips(token).into();
+                added.push(entry);
+            }
+        }
+        added
+    }
+
+    fn vocab(&self) -> Map<String, Value> {
+        self.tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect()
+    }
+
+    /// Pairs of tokens, each the first time it stands there.
+    fn merges(&self) -> Result<Vec<Value>> {
+        let merges = self.gguf.strings("tokenizer.ggml.merges")?;
+        let mut pairs = HashMap::with_capacity(merges.len());
+        let mut out = Vec::with_capacity(merges.len());
+        for merge in merges {
+            // The first token may begin with a space.
+            let space = merge.bytes().skip(1).position(|byte| byte == b' ');
+            let Some((left, right)) = space.map(|at| (&merge[..at + 1], &merge[at + 2..])) else {
+                return Err(failed(format!("tokenizer.ggml.merges: {merge:?} is no pair")));
+            };
+            let made = [left, right].concat();
+            if let Some(token) = [left, right, &made].into_iter().find(|token| !self.ids.contains_key(*token)) {
+                return Err(failed(format!("tokenizer.ggml.merges: {merge:?}, but there is no token {token:?}")));
+            }
+            if pairs.insert((left, right), ()).is_none() {
+                out.push(json!([left, right]));
+            }
+        }
+        Ok(out)
+    }
+
+    fn byte_level(&self, missing_bytes: &mut Vec<String>) -> Result<(Parts, bool)> {
+        let name = if self.gguf.get("tokenizer.ggml.pre").is_some() {
+            self.gguf.str("tokenizer.ggml.pre")?
+        } else {
+            "default"
+        };
+        let Some(pre) = PRE.iter().find(|pre| pre.names.contains(&name)) else {
+            let names: Vec<&str> = PRE.iter().flat_map(|pre| pre.names).copied().collect();
+            return Err(failed(format!(
+                "tokenizer.ggml.pre {name:?} is not supported (supported: {})",
+                names.join(", ")
+            )));
+        };
+        let mut vocab = self.vocab();
+        for token in (0..=255).map(|byte| char_of(byte).to_string()) {
+            if !vocab.contains_key(&token) {
+                vocab.insert(token.clone(), json!(vocab.len()));
+                missing_bytes.push(token);
+            }
+        }
+        let model = json!({"type": "BPE", "vocab": vocab, "merges": self.merges()?, "unk_token": null,
+            "fuse_unk": false, "byte_fallback": false, "ignore_merges": pre.ignore_merges});
+        let decoder = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+        let pre_tokenizer = pre_tokenizer::byte_level(pre.steps);
+        Ok((Parts { normalizer: Value::Null, pre_tokenizer, model, decoder }, pre.add_bos))
+    }
+
+    /// Merges as of "gpt2", but of characters, and bytes as of "llama".
+    fn gemma4(&self) -> Result<Parts> {
+        let model = self.byte_fallback(self.merges()?, self.special("unknown_token_id", None)?);
+        Ok(Parts {
+            normalizer: json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
+            pre_tokenizer: pre_tokenizer::split(r"[^\n]+|[\n]+"),
+            model,
+            decoder: decoder(false),
+        })
+    }
+
+    fn llama(&self) -> Result<Parts> {
+        let scores = match self.gguf.get("tokenizer.ggml.scores") {
+            Some(crate::gguf::Value::Array(Array::F64(scores))) => scores,
+            Some(_) => return Err(failed("tokenizer.ggml.scores is no array of floats")),
+            None => return Err(failed("tokenizer.ggml.scores is missing")),
+        };
+        if scores.len() != self.tokens.len() {
+            return Err(failed(format!("{} scores for {} tokens", scores.len(), self.tokens.len())));
+        }
+        let pieces: Vec<Piece<'_>> = (self.tokens.iter().zip(&self.kinds).zip(scores))
+            .map(|((token, kind), score)| Piece {
+                text: token,
+                score: *score as f32,
+                mergeable: !matches!(*kind, UNKNOWN | CONTROL),
+            })
+            .collect();
+        let merges = scores::merges(&pieces)?.into_iter().map(|(left, right, _)| json!([left, right])).collect();
+        let add_space_prefix = flag(self.gguf, "tokenizer.ggml.add_space_prefix", true)?;
+        let escape = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+        let normalizer = match add_space_prefix {
+            true => json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, escape]}),
+            false => escape,
+        };
+        Ok(Parts {
+            normalizer,
+            pre_tokenizer: Value::Null,
+            model: self.byte_fallback(merges, self.special("unknown_token_id", Some(0))?),
+            decoder: decoder(add_space_prefix),
+        })
+    }
+
+    /// A model of characters, where those that are no token become the tokens of their bytes, or else unknown.
+    fn byte_fallback(&self, merges: Vec<Value>, unknown: Option<u32>) -> Value {
+        let bytes = (0..=255).all(|byte| self.ids.contains_key(&byte_piece(byte)));
+        json!({"type": "BPE", "vocab": self.vocab(), "merges": merges, "fuse_unk": true, "byte_fallback": bytes,
+            "unk_token": unknown.map(|id| &self.tokens[id as usize])})
+    }
+}
+
+fn decoder(strip: bool) -> Value {
+    let mut decoders = vec![
+        json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
+        json!({"type": "ByteFallback"}),
+        json!({"type": "Fuse"}),
+    ];
+    if strip {
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+    }
+    json!({"type": "Sequence", "decoders": decoders})
+}
+
+fn flag(gguf: &Gguf, key: &str, default: bool) -> Result<bool> {
+    if gguf.get(key).is_none() { Ok(default) } else { gguf.bool(key) }
 }

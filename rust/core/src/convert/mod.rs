@@ -3,11 +3,22 @@
 //! They take bytes and give bytes: nothing here opens a file, encodes a text, or knows the tokenizers library. What
 //! cannot be written as a `tokenizer.json` that gives the same ids is an error, never an approximation.
 
+mod base64;
 mod gguf;
+mod merges;
+mod pre_tokenizer;
+mod scores;
+mod sentencepiece;
+mod tiktoken;
 
 pub use gguf::gguf;
+pub use sentencepiece::sentencepiece;
+pub use tiktoken::{tekken, tiktoken};
 
-use crate::error::Error;
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::limits::Limits;
 
 /// Special tokens that end a generation by the field's convention, for files that do not say.
 pub(crate) const EOS_TOKENS: [&str; 10] = [
@@ -24,7 +35,7 @@ pub(crate) const EOS_TOKENS: [&str; 10] = [
 ];
 
 /// What a file of another format says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Converted {
     /// The text of a `tokenizer.json`.
     pub json: Vec<u8>,
@@ -41,4 +52,37 @@ pub struct Converted {
 
 fn failed(what: impl ToString) -> Error {
     Error::Tokenizer { what: what.to_string() }
+}
+
+fn check_size(n_bytes: usize) -> Result<()> {
+    let (got, maximum) = (n_bytes as u64, Limits::DEFAULT.tokenizer_bytes as u64);
+    if got > maximum {
+        return Err(Error::Limit { limit: "tokenizer_bytes", got, maximum });
+    }
+    Ok(())
+}
+
+/// An entry of `added_tokens`.
+fn added_token(id: u32, content: &str, special: bool) -> Value {
+    json!({"id": id, "content": content, "special": special, "normalized": false, "single_word": false, "lstrip": false,
+        "rstrip": false})
+}
+
+/// The `post_processor` that puts these tokens and their ids around a text.
+fn template(begin: Option<(&str, u32)>, end: Option<(&str, u32)>) -> Value {
+    if begin.is_none() && end.is_none() {
+        return Value::Null;
+    }
+    let special = |token: &(&str, u32)| json!({"SpecialToken": {"id": token.0, "type_id": 0}});
+    let sequence = |id: &str| json!({"Sequence": {"id": id, "type_id": 0}});
+    let around = |inner: Vec<Value>| -> Vec<Value> {
+        begin.iter().map(special).chain(inner).chain(end.iter().map(special)).collect()
+    };
+    let tokens: Map<String, Value> = [begin, end]
+        .into_iter()
+        .flatten()
+        .map(|(token, id)| (token.to_owned(), json!({"id": token, "ids": [id], "tokens": [token]})))
+        .collect();
+    json!({"type": "TemplateProcessing", "single": around(vec![sequence("A")]),
+        "pair": around(vec![sequence("A"), sequence("B")]), "special_tokens": tokens})
 }
