@@ -11,6 +11,7 @@ use crate::detokenize::{Detokenizer, options};
 use crate::error::Result;
 use crate::gguf::Gguf;
 use crate::ids::any_ids;
+use crate::stop::Stops;
 use crate::vocab::Vocab;
 
 /// Encoding a shorter text is over before another thread could use the time.
@@ -19,6 +20,13 @@ const DETACH_BYTES: usize = 8192;
 #[pyclass(frozen, module = "logitwire")]
 pub(crate) struct Tokenizer {
     core: Core,
+    vocab: Vocab,
+}
+
+impl From<Core> for Tokenizer {
+    fn from(core: Core) -> Self {
+        Self { vocab: core.vocab().clone().into(), core }
+    }
 }
 
 #[pymethods]
@@ -28,7 +36,7 @@ impl Tokenizer {
     fn from_file(_class: &Bound<'_, PyType>, py: Python<'_>, path: PathBuf) -> Result<Self> {
         py.detach(|| {
             let json = std::fs::read(path).map_err(PyErr::from)?;
-            Ok(Self { core: Core::from_json(&json, None)? })
+            Ok(Core::from_json(&json, None)?.into())
         })
     }
 
@@ -44,19 +52,19 @@ impl Tokenizer {
             Ok(bytes) => bytes.as_bytes().to_vec(),
             Err(_) => json.extract::<String>()?.into_bytes(),
         };
-        py.detach(|| Ok(Self { core: Core::from_json(&json, eos_tokens.as_deref())? }))
+        py.detach(|| Ok(Core::from_json(&json, eos_tokens.as_deref())?.into()))
     }
 
     #[classmethod]
     #[pyo3(signature = (gguf, /))]
     fn from_gguf(_class: &Bound<'_, PyType>, py: Python<'_>, gguf: &Bound<'_, Gguf>) -> Result<Self> {
         let gguf = gguf.get();
-        py.detach(|| Ok(Self { core: Core::from_converted(convert::gguf(gguf.core())?)? }))
+        py.detach(|| Ok(Core::from_converted(convert::gguf(gguf.core())?)?.into()))
     }
 
     #[getter]
     fn vocab(&self) -> Vocab {
-        Vocab { core: self.core.vocab().clone() }
+        self.vocab.clone()
     }
 
     fn __len__(&self) -> usize {
@@ -80,14 +88,15 @@ impl Tokenizer {
         Ok(PyString::from_bytes(token_ids.py(), &text)?)
     }
 
-    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None))]
+    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None, stop=None))]
     fn detokenizer(
         &self,
         skip_special_tokens: bool,
         byte_fallback: &str,
         prompt_ids: Option<&Bound<'_, PyAny>>,
+        stop: Option<Stops<'_>>,
     ) -> Result<Detokenizer> {
-        Detokenizer::new(self.core.vocab(), options(skip_special_tokens, byte_fallback)?, prompt_ids)
+        Detokenizer::new(&self.vocab, options(skip_special_tokens, byte_fallback)?, prompt_ids, stop)
     }
 
     #[getter]
