@@ -91,7 +91,11 @@ fn check_regex(pattern: &str) -> Result<()> {
     let (mut i, mut in_class) = (0, 0_u32);
     while i < bytes.len() {
         match bytes[i] {
-            b'\\' => i += 1,
+            // A name in braces belongs to its escape.
+            b'\\' => match bytes.get(i + 2) {
+                Some(b'{') => i += bytes[i..].iter().position(|&c| c == b'}').unwrap_or(1),
+                _ => i += 1,
+            },
             b'[' => in_class += 1,
             b']' => in_class = in_class.saturating_sub(1),
             _ if in_class > 0 => {}
