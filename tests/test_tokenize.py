@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import mmap
 import random
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +195,65 @@ def test_half_a_surrogate_pair_is_refused(options: dict[str, bool]) -> None:
         OURS["gpt-2"].encode("a\ud800", **options)
 
 
+# -- many texts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 64])
+def test_a_batch_is_its_texts_one_by_one(texts: list[str], threads: int | None) -> None:
+    many = texts + mixtures(texts, 200, 7) + ["the quick brown fox " * 9000, ""]
+    for add, allow in [(True, False), (False, True)]:
+        options = {"add_special_tokens": add, "allow_special": allow}
+        for name in ("begins with <s>", "hostile added tokens"):
+            want = [OURS[name].encode(text, **options) for text in many]
+            assert OURS[name].encode_batch(many, threads=threads, **options) == want
+            assert OURS[name].encode_batch(iter(many), threads=threads, **options) == want
+    assert OURS["gpt-2"].encode_batch([], threads=threads) == []
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_batch_on_no_thread(threads: int) -> None:
+    with pytest.raises(lw.ParameterError, match="threads"):
+        OURS["gpt-2"].encode_batch(["a"], threads=threads)
+
+
+@pytest.mark.parametrize("texts_given", ["abc", None, 5, ["a", 5], ["a", b"b"], [None]])
+def test_a_batch_of_what_are_no_texts(texts_given: object) -> None:
+    with pytest.raises(TypeError):
+        OURS["gpt-2"].encode_batch(texts_given)
+
+
+def test_a_batch_with_half_a_surrogate_pair() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        OURS["gpt-2"].encode_batch(["a", "\udc00"])
+
+
+# -- offsets -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_offsets_are_theirs_in_bytes(name: str, texts: list[str]) -> None:
+    for text in texts + mixtures(texts, 60, 8):
+        position = [len(text[:i].encode()) for i in range(len(text) + 1)]
+        for add, allow in [(True, True), (True, False), (False, False)]:
+            options = {"add_special_tokens": add, "allow_special": allow}
+            ids, offsets = OURS[name].encode_with_offsets(text, **options)
+            assert ids == OURS[name].encode(text, **options)
+            THEIRS[name].encode_special_tokens = not allow
+            theirs = THEIRS[name].encode(text, add_special_tokens=add)
+            # Theirs are of characters. A token of a part of one has the whole of it there, and its own bytes here.
+            for (start, end), (first, last) in zip(offsets, theirs.offsets, strict=True):
+                assert position[first] <= start <= end <= position[last], (text, options)
+                if start in position and end in position:
+                    assert (start, end) == (position[first], position[last]), (text, options)
+
+
+def test_offsets_of_ascii() -> None:
+    assert OURS["begins with <s>"].encode_with_offsets("hello") == (
+        OURS["begins with <s>"].encode("hello"),
+        [(0, 0), *THEIRS["begins with <s>"].encode("hello").offsets[1:]],
+    )
+
+
 # -- ids ---------------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +290,14 @@ def test_vocabulary_of_a_tokenizer() -> None:
     assert ours.vocab.token_bytes(ours.token_to_id("｜x｜")) == "｜x｜".encode()
     assert ours.vocab.token_bytes(ours.token_to_id("two words")) == b"two words"
     assert ours.vocab.token_bytes(ours.token_to_id("Ġx")) == b" x"
+
+
+def test_tokens_by_id() -> None:
+    ours, theirs = OURS["hostile added tokens"], THEIRS["hostile added tokens"]
+    for i in range(-2, len(ours) + 2):
+        want = theirs.id_to_token(i) if i >= 0 else None
+        assert ours.id_to_token(i) == want
+        assert want is None or ours.token_to_id(want) == i
 
 
 def test_end_tokens_by_convention_or_by_name() -> None:
@@ -329,6 +399,21 @@ def test_files(tmp_path: Path) -> None:
         lw.Tokenizer.from_file(path)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "nope.json", tmp_path):
+        with pytest.raises(OSError, match=re.escape(str(path))) as raised:
+            lw.Tokenizer.from_file(path)
+        assert raised.value.filename == str(path)
+    for path in (3, None, b"a\0b"):
+        with pytest.raises((TypeError, ValueError)):
+            lw.Tokenizer.from_file(path)
+
+
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(lw.LimitError, match="tokenizer_bytes"):
+        lw.Tokenizer.from_file("/dev/zero")
+
+
 def test_threads_share_one_tokenizer(texts: list[str]) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -337,6 +422,136 @@ def test_threads_share_one_tokenizer(texts: list[str]) -> None:
     with ThreadPoolExecutor(4) as pool:
         results = pool.map(lambda i: ours.encode(text, allow_special=i % 2 == 1), range(12))
         assert all(ids == want[i % 2] for i, ids in enumerate(results))
+
+
+# -- from other libraries and formats ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gpt-2", "llama-3", "begins with <s>", "hostile added tokens", "nfc"])
+def test_from_a_tokenizer_of_theirs(name: str, texts: list[str]) -> None:
+    theirs = tokenizers.Tokenizer.from_str(FILES[name])
+    ours = lw.Tokenizer.from_tokenizers(theirs)
+    assert ours.eos_ids == OURS[name].eos_ids
+    for text in texts:
+        assert_encodes_alike(ours, theirs, text)
+    assert lw.Tokenizer.from_tokenizers(theirs, eos_tokens=["<s>"]).eos_ids == [ours.token_to_id("<s>")]
+
+
+@pytest.mark.parametrize("thing", [None, 5, "tokenizer.json", object()])
+def test_from_what_is_no_tokenizer(thing: object) -> None:
+    with pytest.raises(AttributeError, match="to_str"):
+        lw.Tokenizer.from_tokenizers(thing)
+    with pytest.raises(lw.TokenizerError, match="backend_tokenizer"):
+        lw.Tokenizer.from_transformers(thing)
+
+
+def word_piece() -> Any:
+    from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+    words = [
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "hello",
+        "world",
+        "##s",
+        "don",
+        "'",
+        "t",
+        ".",
+        ",",
+        "!",
+        "?",
+        "i",
+        "m",
+        "a",
+        "b",
+    ]
+    theirs = tokenizers.Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    theirs.normalizer = normalizers.BertNormalizer()
+    theirs.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    theirs.decoder = decoders.WordPiece(cleanup=False)
+    theirs.add_special_tokens(["[CLS]", "[SEP]"])
+    return theirs
+
+
+@pytest.mark.parametrize("cleans_up", [True, False])
+@pytest.mark.parametrize("kind", ["bpe", "word piece"])
+def test_from_transformers(kind: str, cleans_up: bool, texts: list[str]) -> None:
+    transformers = pytest.importorskip("transformers")
+    backend = tokenizers.Tokenizer.from_str(FILES["begins with <s>"]) if kind == "bpe" else word_piece()
+    first, last = ("<s>", "<|im_end|>") if kind == "bpe" else ("[CLS]", "[SEP]")
+    theirs = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=first, eos_token=last, clean_up_tokenization_spaces=cleans_up
+    )
+    theirs.chat_template = "{{ messages }}"
+    ours = lw.Tokenizer.from_transformers(theirs)
+    assert (ours.bos_id, ours.eos_ids) == (theirs.bos_token_id, [theirs.eos_token_id])
+    assert ours.chat_template == "{{ messages }}"
+    assert lw.Tokenizer.from_transformers(theirs, eos_tokens=[first]).eos_ids == [theirs.bos_token_id]
+    rng = random.Random(9)
+    for text in [*texts, *mixtures(texts, 60, 9), "hello . i ' m , don ' t ! ? a 's b"]:
+        for add in (True, False):
+            assert ours.encode(text, add_special_tokens=add, allow_special=True) == theirs.encode(
+                text, add_special_tokens=add
+            )
+    for _ in range(100):
+        ids = [rng.randrange(len(ours)) for _ in range(rng.randint(0, 20))]
+        for skip in (True, False):
+            assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
+
+
+def rank_file(ranks: dict[bytes, int]) -> bytes:
+    return b"".join(base64.b64encode(token) + b" %d\n" % rank for token, rank in ranks.items())
+
+
+RANKS = {bytes([b]): b for b in range(256)} | {b"he": 256, b"ll": 257, b"hell": 258, b" h": 259, b"hello": 260}
+
+
+def test_from_tiktoken(tmp_path: Path, texts: list[str]) -> None:
+    tiktoken = pytest.importorskip("tiktoken")
+    special = {"<|end|>": 300, "<|x|>": 301}
+    pattern = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+"
+    theirs = tiktoken.Encoding("small", pat_str=pattern, mergeable_ranks=RANKS, special_tokens=special)
+    path = tmp_path / "ranks.tiktoken"
+    path.write_bytes(rank_file(RANKS))
+    for given_file in (path, str(path), path.read_bytes()):
+        ours = lw.Tokenizer.from_tiktoken(given_file, pattern=pattern, special_tokens=special)
+        for text in [*texts, "hello hell<|end|> he"]:
+            assert ours.encode(text) == theirs.encode_ordinary(text)
+            assert ours.encode(text, allow_special=True) == theirs.encode(text, allowed_special="all")
+    assert ours.eos_ids == [300]
+    named = lw.Tokenizer.from_tiktoken(path, pattern="cl100k", special_tokens=special, eos_tokens=["<|x|>"])
+    assert (named.encode("hello"), named.eos_ids) == ([260], [301])
+
+
+FROM_FILE = {
+    "tiktoken": partial(lw.Tokenizer.from_tiktoken, pattern="gpt2"),
+    "tekken": lw.Tokenizer.from_tekken,
+    "sentencepiece": lw.Tokenizer.from_sentencepiece,
+}
+
+
+@pytest.mark.parametrize("kind", FROM_FILE)
+def test_other_formats_that_are_none(kind: str, tmp_path: Path) -> None:
+    rng = random.Random(kind)
+    for content in (
+        b"",
+        b"\0",
+        b"{}",
+        b"aGVsbG8= 1\n" * 3,
+        b"\xff" * 100,
+        rng.randbytes(5000),
+        FILES["gpt-2"].encode(),
+    ):
+        with pytest.raises((lw.TokenizerError, lw.VocabError, lw.LimitError)):
+            FROM_FILE[kind](content)
+    for path in (tmp_path / "nope", tmp_path):
+        with pytest.raises(OSError, match=re.escape(str(path))):
+            FROM_FILE[kind](path)
+    for thing in (None, 5, ["x"]):
+        with pytest.raises(TypeError):
+            FROM_FILE[kind](thing)
 
 
 # -- the embedded model's ----------------------------------------------------------------------------------------------

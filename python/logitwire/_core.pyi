@@ -98,7 +98,6 @@ class Vocab:
         skip_special_tokens: bool = True,
         byte_fallback: Literal["eager", "hf"] = "eager",
         prompt_ids: Iterable[int] | None = None,
-        stop: Sequence[str] | StopMatcher | None = None,
     ) -> Detokenizer:
         """A new stream: see Detokenizer."""
 
@@ -106,29 +105,84 @@ class Vocab:
 class Tokenizer:
     """Text to token ids and back. Immutable, safe to share between threads.
 
-    Encoding goes through Hugging Face's `tokenizers`; decoding is ours. Byte-level vocabularies (GPT-2, Llama 3, Qwen,
-    SmolLM2, ...) are supported; any other decoder raises TokenizerError on load.
+    Encoding gives the ids that Hugging Face's `tokenizers` 0.23 gives; decoding is ours. Whatever makes a tokenizer,
+    what is wrong with it is a TokenizerError, VocabError or LimitError then, not later.
+
+    Most sources do not say which tokens end a generation. `eos_tokens` names them; without it, those special tokens
+    count that the field uses for it: `</s>`, `<|endoftext|>`, `<|im_end|>`, `<|eot_id|>`, `<|end_of_text|>`,
+    `<|eom_id|>`, `<|return|>`, `<|end|>`, `<end_of_turn>`, `<eos>`.
     """
 
     @classmethod
-    def from_file(cls, path: str | PathLike[str], /) -> Tokenizer:
-        """Load a Hugging Face `tokenizer.json`. Raises TokenizerError, or OSError if the file cannot be read."""
+    def from_file(cls, path: str | PathLike[str], /, *, eos_tokens: Sequence[str] | None = None) -> Tokenizer:
+        """Load a Hugging Face `tokenizer.json`. Raises OSError if the file cannot be read."""
 
     @classmethod
     def from_json(cls, json: str | bytes, /, *, eos_tokens: Sequence[str] | None = None) -> Tokenizer:
-        """Load the text of a `tokenizer.json`.
+        """Load the text of a `tokenizer.json`."""
 
-        `tokenizer.json` does not say which tokens end a generation. `eos_tokens` names them; without it, those special
-        tokens count that the field uses for it: `</s>`, `<|endoftext|>`, `<|im_end|>`, `<|eot_id|>`, `<|end_of_text|>`,
-        `<|eom_id|>`, `<|return|>`, `<|end|>`, `<end_of_turn>`, `<eos>`.
+    @classmethod
+    def from_gguf(cls, gguf: Gguf, /, *, eos_tokens: Sequence[str] | None = None) -> Tokenizer:
+        """The tokenizer inside a GGUF file, which says what ends a generation."""
+
+    @classmethod
+    def from_tiktoken(
+        cls,
+        ranks: bytes | str | PathLike[str],
+        /,
+        *,
+        pattern: str,
+        special_tokens: Mapping[str, int] | None = None,
+        eos_tokens: Sequence[str] | None = None,
+    ) -> Tokenizer:
+        """From tiktoken's file of ranks (its path, or its bytes), which holds neither of the other two.
+
+        pattern: the regular expression a text is cut at, as tiktoken has it, or the name of a known one: gpt2, r50k,
+        p50k, cl100k, o200k, llama3, llama4, qwen2, qwen35, tekken.
+        special_tokens: their ids.
+
+        Raises OSError if the file cannot be read.
         """
 
     @classmethod
-    def from_gguf(cls, gguf: Gguf, /) -> Tokenizer:
-        """The tokenizer inside a GGUF file (`tokenizer.ggml.model` "gpt2"; pre-tokenizers smollm, gpt-2, starcoder)."""
+    def from_tekken(
+        cls, tekken: bytes | str | PathLike[str], /, *, eos_tokens: Sequence[str] | None = None
+    ) -> Tokenizer:
+        """From Mistral's `tekken.json` (its path, or its bytes). Raises OSError if the file cannot be read."""
+
+    @classmethod
+    def from_sentencepiece(
+        cls, model: bytes | str | PathLike[str], /, *, eos_tokens: Sequence[str] | None = None
+    ) -> Tokenizer:
+        """From a SentencePiece `.model` of BPE or Unigram (its path, or its bytes).
+
+        As sentencepiece does, it puts neither `<s>` nor `</s>` around a text.
+
+        Raises OSError if the file cannot be read.
+        """
+
+    @classmethod
+    def from_tokenizers(cls, tokenizer: Any, /, *, eos_tokens: Sequence[str] | None = None) -> Tokenizer:
+        """From a `tokenizers.Tokenizer`, or anything whose `to_str()` is the text of a `tokenizer.json`."""
+
+    @classmethod
+    def from_transformers(cls, tokenizer: Any, /, *, eos_tokens: Sequence[str] | None = None) -> Tokenizer:
+        """From a tokenizer of transformers that has a `backend_tokenizer`, as nearly all have.
+
+        Its `eos_token`, `bos_token` and `chat_template` come along, and `clean_up_tokenization_spaces` where
+        transformers itself heeds it. A tokenizer written in Python raises TokenizerError: load its files instead.
+        """
 
     @property
     def vocab(self) -> Vocab: ...
+    @property
+    def encoder(self) -> Literal["tokenizers 1.0.0-rc.3", "tokenizers 0.23.2"]:
+        """The library that normalizes a text and cuts it into words.
+
+        The newer one is many times faster. It is in force where every part of the tokenizer is known to be equal in
+        both, and still hands over the texts on which the two would differ; ids are those of the older one, always.
+        """
+
     def __len__(self) -> int: ...
     def encode(self, text: str, /, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[int]:
         """Token ids of a text.
@@ -137,7 +191,32 @@ class Tokenizer:
         allow_special: read the text of a special token (`<|im_end|>`) as that token. Off by default: what a user typed
         must not be able to forge a turn.
 
-        Raises TokenizerError if the tokenizer fails.
+        Raises TokenizerError if the tokenizer fails, UnicodeEncodeError on half a surrogate pair. Releases the GIL for
+        texts of 8 KiB and more.
+        """
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        /,
+        *,
+        add_special_tokens: bool = True,
+        allow_special: bool = False,
+        threads: int | None = None,
+    ) -> list[list[int]]:
+        """Token ids of each text, as `encode` gives them.
+
+        threads: at most so many, and never more than the machine runs at once (None: that many). Raises what `encode`
+        raises for the first text that fails, ParameterError on `threads` below 1. Releases the GIL.
+        """
+
+    def encode_with_offsets(
+        self, text: str, /, *, add_special_tokens: bool = True, allow_special: bool = False
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids of a text, and of each the bytes it stands for: `text.encode()[start:end]`.
+
+        What the post-processor added stands for nothing, (0, 0). Offsets are those of `tokenizers` 0.23 counted in
+        bytes of UTF-8, so that all tokens of one character may share it. Many times slower than `encode`.
         """
 
     def decode(
@@ -164,18 +243,22 @@ class Tokenizer:
         skip_special_tokens: bool = True,
         byte_fallback: Literal["eager", "hf"] = "eager",
         prompt_ids: Iterable[int] | None = None,
-        stop: Sequence[str] | StopMatcher | None = None,
     ) -> Detokenizer:
         """A new stream: see Detokenizer."""
 
-    def token_to_id(self, token: str, /) -> int | None: ...
+    def token_to_id(self, token: str, /) -> int | None:
+        """The id of a token by its string in the file, such as `<|im_end|>` or `Ġthe`."""
+
+    def id_to_token(self, token_id: int, /) -> str | None:
+        """The string of a token in the file, None if there is none: not its text, which `decode` gives."""
+
     @property
     def bos_id(self) -> int | None: ...
     @property
     def eos_ids(self) -> list[int]: ...
     @property
     def chat_template(self) -> str | None:
-        """The Jinja source that came with the tokenizer (GGUF), or None."""
+        """The Jinja source that came with the tokenizer (from GGUF or transformers), or None."""
 
 @final
 class Detokenizer:
@@ -195,9 +278,6 @@ class Detokenizer:
     character that the prompt left unfinished is finished. Without it the text begins with the stream, and a vocabulary
     that marks word beginnings (SentencePiece) drops the first one's space.
 
-    stop: stop strings, or a StopMatcher with options of its own, to which the stream adds less than a call of
-    `StopMatcher.feed` does. Text is then what is safe to show, and nothing after a match.
-
     Ill-formed UTF-8 becomes one U+FFFD for each maximal subpart (Unicode 15, 3.9, "U+FFFD Substitution of Maximal
     Subparts"), as `bytes.decode("utf-8", "replace")` does.
 
@@ -216,10 +296,6 @@ class Detokenizer:
 
         Raises ArrayError if there are not as many streams as ids.
         """
-
-    @property
-    def stop(self) -> str | None:
-        """The stop string that the text has ended at. After `finish` it stands until the next step."""
 
     def finish(self) -> str:
         """The text still held (an unfinished character is one U+FFFD); afterwards the stream is new and fresh."""
@@ -486,8 +562,6 @@ class Batch:
         stop_token_ids: Iterable[int] | None = None,
         ignore_eos: bool = False,
         skip_special_tokens: bool = True,
-        byte_fallback: Literal["eager", "hf"] = "eager",
-        continuation: bool = False,
         framer: Framer | None = None,
     ) -> int:
         """Start a request and return its slot.
@@ -499,9 +573,6 @@ class Batch:
             and tie; what it has seen does not count.
         include_stop: the text ends with the stop string.
         stop_token_ids: ids that end it without text, like the vocabulary's eos ids, which `ignore_eos` disarms.
-        skip_special_tokens, byte_fallback: as in Detokenizer.
-        continuation: the text goes on after the prompt's, as a completion's does, instead of beginning anew, as an
-            answer in a chat does: see `prompt_ids` of Detokenizer.
 
         A special token whose text is one of the stop strings ends the request with it, even if the token is no text
         because special tokens are skipped, or because it is an eos or stop token id.

@@ -1,12 +1,20 @@
-//! Text to token ids. The one file that knows the `tokenizers` library; what it loads besides, our own vocabulary,
-//! serves everything else.
+//! Text to token ids. Only this file and its folder know the `tokenizers` library; what it loads besides, our own
+//! vocabulary, serves everything else.
 
-use std::collections::{HashMap, HashSet};
+mod encoder;
+mod unicode;
+mod words;
+
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use serde_json::Value;
-use tokenizers::{Decoder, DecoderWrapper};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use tokenizers::{Decoder as _, DecoderWrapper};
+
+use self::encoder::Encoder;
 
 use crate::convert::{Converted, EOS_TOKENS};
 use crate::decoder::Join;
@@ -15,18 +23,52 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::vocab::Vocab;
 
-/// A byte-level tokenizer, shared by whoever needs it.
+/// As `Cargo.lock` pins them.
+const REFERENCE: &str = "tokenizers 0.23.2";
+const NEXT: &str = "tokenizers 1.0.0-rc.3";
+
+/// Below this a batch is over before another thread has begun.
+const BYTES_PER_THREAD: usize = 1 << 16;
+
+/// A tokenizer, shared by whoever needs it.
 pub struct Tokenizer {
     /// Reads the text of a special token as any other text.
     plain: tokenizers::Tokenizer,
     /// Reads it as the token; made when first asked for.
     special: OnceLock<tokenizers::Tokenizer>,
+    /// Gives what they give, faster, where it is known to.
+    fast: Option<Encoder>,
     vocab: Arc<Vocab>,
     /// What the library gives for a byte that no token of the vocabulary stands for: left out of what `encode` returns.
     missing_byte_ids: Vec<u32>,
     bos_id: Option<u32>,
     chat_template: Option<String>,
 }
+
+/// What a tokenizer's source says beside its `tokenizer.json`.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// Those that end a generation, None: those that do by convention.
+    pub eos_tokens: Option<Vec<String>>,
+    /// The one a text begins with.
+    pub bos_token: Option<String>,
+    /// The Jinja source that came with it.
+    pub chat_template: Option<String>,
+    /// Take the blank out before punctuation and contractions, in the whole text (`clean_up_tokenization_spaces`).
+    pub clean_up_spaces: bool,
+}
+
+/// How a text is read.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodeOptions {
+    /// With what the post-processor adds.
+    pub add_special_tokens: bool,
+    /// The text of a special token is that token.
+    pub allow_special: bool,
+}
+
+/// Ids, and of each the bytes of the text it stands for: first, and one after the last.
+pub type IdsWithOffsets = (Vec<u32>, Vec<(usize, usize)>);
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,21 +89,19 @@ fn guarded<T>(doing: &str, call: impl FnOnce() -> tokenizers::Result<T>) -> Resu
 }
 
 impl Tokenizer {
-    /// From the text of a `tokenizer.json`. `eos_tokens` are those that end a generation, None: those that do by
-    /// convention.
-    pub fn from_json(json: &[u8], eos_tokens: Option<&[String]>) -> Result<Self> {
-        Self::load(json, eos_tokens, &[])
+    /// From the text of a `tokenizer.json`.
+    pub fn from_json(json: &[u8], details: Details) -> Result<Self> {
+        Self::load(json, details, &[])
     }
 
-    /// From a file of another format.
-    pub fn from_converted(converted: Converted) -> Result<Self> {
-        let mut tokenizer = Self::load(&converted.json, converted.eos_tokens.as_deref(), &converted.missing_bytes)?;
-        tokenizer.bos_id = converted.bos_token.and_then(|token| tokenizer.token_to_id(&token));
-        tokenizer.chat_template = converted.chat_template;
-        Ok(tokenizer)
+    /// From a file of another format; `eos_tokens` are for those that do not say.
+    pub fn from_converted(converted: Converted, eos_tokens: Option<Vec<String>>) -> Result<Self> {
+        let Converted { json, missing_bytes, eos_tokens: said, bos_token, chat_template } = converted;
+        let details = Details { eos_tokens: eos_tokens.or(said), bos_token, chat_template, clean_up_spaces: false };
+        Self::load(&json, details, &missing_bytes)
     }
 
-    fn load(json: &[u8], eos_tokens: Option<&[String]>, missing_bytes: &[String]) -> Result<Self> {
+    fn load(json: &[u8], details: Details, missing_bytes: &[String]) -> Result<Self> {
         let (got, maximum) = (json.len() as u64, Limits::DEFAULT.tokenizer_bytes as u64);
         if got > maximum {
             return Err(Error::Limit { limit: "tokenizer_bytes", got, maximum });
@@ -71,25 +111,29 @@ impl Tokenizer {
         plain.with_padding(None);
         guarded("tokenizer.json", || plain.with_truncation(None).map(drop))?;
         plain.set_encode_special_tokens(true);
+        if details.clean_up_spaces {
+            clean_up_spaces(&mut plain)?;
+        }
         let mut tokens = guarded("tokenizer.json", || Ok(plain.get_vocab(true)))?;
-        let missing_byte_ids = missing_bytes.iter().filter_map(|token| tokens.remove(token)).collect();
+        let missing_byte_ids: Vec<u32> = missing_bytes.iter().filter_map(|token| tokens.remove(token)).collect();
         let added = plain.get_added_tokens_decoder();
         let special: Vec<&str> =
             added.values().filter(|token| token.special).map(|token| token.content.as_str()).collect();
         let id_of = |token: &str| tokens.get(token).copied();
-        let eos_ids: Vec<u32> = match eos_tokens {
+        let named = |what: &str, token: &str| {
+            id_of(token).ok_or_else(|| failed(format!("{what}: there is no token {token:?}")))
+        };
+        let eos_ids: Vec<u32> = match &details.eos_tokens {
             None => {
                 EOS_TOKENS.iter().filter(|token| special.contains(token)).filter_map(|token| id_of(token)).collect()
             }
-            Some(names) => names
-                .iter()
-                .map(|name| id_of(name).ok_or_else(|| failed(format!("eos_tokens: there is no token {name:?}"))))
-                .collect::<Result<_>>()?,
+            Some(names) => names.iter().map(|name| named("eos_tokens", name)).collect::<Result<_>>()?,
         };
-        let special: HashSet<&str> = special.into_iter().collect();
-        let vocab = vocab_of(&plain, &tokens, &special, &eos_ids)?;
-        let (special, vocab) = (OnceLock::new(), Arc::new(vocab));
-        Ok(Self { plain, special, vocab, missing_byte_ids, bos_id: None, chat_template: None })
+        let bos_id = details.bos_token.as_deref().map(|token| named("bos_token", token)).transpose()?;
+        let vocab = Arc::new(vocab_of(&plain, &tokens, &eos_ids)?);
+        let fast = guarded("tokenizer.json", || Ok(Encoder::new(&plain, &missing_byte_ids))).ok().flatten();
+        let (special, chat_template) = (OnceLock::new(), details.chat_template);
+        Ok(Self { plain, special, fast, vocab, missing_byte_ids, bos_id, chat_template })
     }
 
     /// Its ids and their bytes.
@@ -97,9 +141,22 @@ impl Tokenizer {
         &self.vocab
     }
 
+    /// Name and version of the library that cuts a text into words.
+    pub fn encoder(&self) -> &'static str {
+        match self.fast {
+            None => REFERENCE,
+            Some(_) => NEXT,
+        }
+    }
+
     /// The id of a token by its text in the file, such as `<|im_end|>`.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.plain.token_to_id(token).filter(|id| !self.missing_byte_ids.contains(id))
+    }
+
+    /// The text of a token in the file.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.plain.id_to_token(id).filter(|_| !self.missing_byte_ids.contains(&id))
     }
 
     /// The id a text begins with by convention, if the file names one.
@@ -112,20 +169,78 @@ impl Tokenizer {
         self.chat_template.as_deref()
     }
 
-    /// Token ids of a text. `add_special_tokens`: with what the post-processor adds. `allow_special`: the text of a
-    /// special token is that token.
-    pub fn encode(&self, text: &str, add_special_tokens: bool, allow_special: bool) -> Result<Vec<u32>> {
-        let tokenizer = match allow_special {
+    /// Token ids of a text.
+    pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
+        // What makes the fast path panic is asked of the reference.
+        let fast = self.fast.as_ref().and_then(|fast| {
+            catch_unwind(AssertUnwindSafe(|| fast.encode(self.plain.get_model(), text, options))).ok().flatten()
+        });
+        fast.map_or_else(|| self.encode_by_reference(text, options), Ok)
+    }
+
+    fn encode_by_reference(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
+        let tokenizer = self.reference(options.allow_special);
+        let encoding = guarded("encode", || tokenizer.encode_fast(text, options.add_special_tokens))?;
+        let ids = encoding.get_ids().iter().copied();
+        Ok(ids.filter(|id| !self.missing_byte_ids.contains(id)).collect())
+    }
+
+    fn reference(&self, allow_special: bool) -> &tokenizers::Tokenizer {
+        match allow_special {
             false => &self.plain,
             true => self.special.get_or_init(|| {
                 let mut special = self.plain.clone();
                 special.set_encode_special_tokens(false);
                 special
             }),
+        }
+    }
+
+    /// Token ids of a text and what each stands for in it.
+    pub fn encode_with_offsets(&self, text: &str, options: EncodeOptions) -> Result<IdsWithOffsets> {
+        let tokenizer = self.reference(options.allow_special);
+        let encoding = guarded("encode", || tokenizer.encode(text, options.add_special_tokens))?;
+        let both = encoding.get_ids().iter().copied().zip(encoding.get_offsets().iter().copied());
+        Ok(both.filter(|(id, _)| !self.missing_byte_ids.contains(id)).unzip())
+    }
+
+    /// Token ids of each text, on up to `threads` threads, and never on more than the machine runs at once.
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        options: EncodeOptions,
+        threads: usize,
+    ) -> Result<Vec<Vec<u32>>> {
+        let bytes: usize = texts.iter().map(|text| text.as_ref().len()).sum();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(cores).min(texts.len()).min(1 + bytes / BYTES_PER_THREAD);
+        if threads < 2 {
+            return texts.iter().map(|text| self.encode(text.as_ref(), options)).collect();
+        }
+        // Each takes the next text no one has: texts may be of any lengths.
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((i, text)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, texts.get(i)?)))
+            {
+                done.push((i, self.encode(text.as_ref(), options)));
+            }
+            done
         };
-        let encoding = guarded("encode", || tokenizer.encode_fast(text, add_special_tokens))?;
-        let ids = encoding.get_ids().iter().copied();
-        Ok(ids.filter(|id| !self.missing_byte_ids.contains(id)).collect())
+        let mut all: Vec<_> = texts.iter().map(|_| Ok(Vec::new())).collect();
+        let mut place = |done: Vec<(usize, Result<Vec<u32>>)>| done.into_iter().for_each(|(i, ids)| all[i] = ids);
+        std::thread::scope(|scope| {
+            // A machine that has no more threads to give has this one.
+            let spawned = (1..threads).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok());
+            let others: Vec<_> = spawned.collect();
+            place(work());
+            for other in others {
+                place(other.join().map_err(|_| failed("encode_batch: a thread panicked"))?);
+            }
+            Ok(())
+        })?;
+        all.into_iter().collect()
     }
 
     /// The text of ids: what a `Detokenizer` would have given.
@@ -134,13 +249,38 @@ impl Tokenizer {
     }
 }
 
+/// What transformers takes the first blank out of, in its order, after it has decoded.
+const CLEANED_UP: [(&str, &str); 10] = [
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+];
+
+/// Append to the decoder what transformers does to its text.
+fn clean_up_spaces(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
+    let Some(decoder) = tokenizer.get_decoder() else {
+        return Err(failed("clean_up_tokenization_spaces without a decoder is not supported"));
+    };
+    let mut stages = vec![json!(decoder), json!({"type": "Fuse"})];
+    stages.extend(
+        CLEANED_UP
+            .map(|(pattern, content)| json!({"type": "Replace", "pattern": {"String": pattern}, "content": content})),
+    );
+    let decoder = json!({"type": "Sequence", "decoders": stages});
+    let decoder = guarded("clean_up_tokenization_spaces", || Ok(DecoderWrapper::deserialize(decoder)?))?;
+    tokenizer.with_decoder(Some(decoder));
+    Ok(())
+}
+
 /// The strings of all ids and the library's decoder, compiled.
-fn vocab_of(
-    tokenizer: &tokenizers::Tokenizer,
-    ids: &HashMap<String, u32>,
-    special: &HashSet<&str>,
-    eos_ids: &[u32],
-) -> Result<Vocab> {
+fn vocab_of(tokenizer: &tokenizers::Tokenizer, ids: &HashMap<String, u32>, eos_ids: &[u32]) -> Result<Vocab> {
     let largest = ids.values().copied().max().unwrap_or(0) as usize;
     let maximum = Limits::DEFAULT.vocab_size as u64;
     if largest as u64 >= maximum {
@@ -152,24 +292,30 @@ fn vocab_of(
             return Err(Error::Vocab { what: format!("id {id} stands for two tokens") });
         }
     }
-    let is_special = |token: &Option<String>| token.as_deref().is_some_and(|token| special.contains(token));
+    let added = tokenizer.get_added_vocabulary();
+    for &id in added.get_added_tokens_decoder().keys() {
+        // One that is found in normalized text decodes to what was found.
+        if let Some(token) = tokens.get_mut(id as usize) {
+            *token = added.simple_id_to_token(id);
+        }
+    }
+    let is_special = |token: &Option<String>| token.as_deref().is_some_and(|token| added.is_special_token(token));
     let special_ids: Vec<u32> =
         tokens.iter().enumerate().filter(|(_, token)| is_special(token)).map(|(id, _)| id as u32).collect();
-    let decoder = serde_json::to_value(tokenizer.get_decoder()).map_err(|error| failed(error.to_string()))?;
+    let decoder = serde_json::to_value(tokenizer.get_decoder()).map_err(failed)?;
     Vocab::from_tokens(&tokens, &special_ids, eos_ids, &decoder, &library_decoder)
 }
 
 /// The library's own decoder, for what is not compiled.
 fn library_decoder(decoder: &Value) -> Result<Join> {
-    let decoder: DecoderWrapper =
-        serde_json::from_value(decoder.clone()).map_err(|error| failed(format!("decoder: {error}")))?;
+    let decoder = guarded("decoder", || Ok(DecoderWrapper::deserialize(decoder)?))?;
     Ok(Box::new(move |tokens| guarded("decode", || decoder.decode(tokens))))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::byte_level::char_of;
@@ -192,29 +338,46 @@ mod tests {
     const BYTE_LEVEL: &str =
         r#"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}"#;
 
+    const PLAIN: EncodeOptions = EncodeOptions { add_special_tokens: true, allow_special: false };
+
+    #[test]
+    fn the_versions_are_those_of_the_lock_file() {
+        let lock = include_str!("../../../Cargo.lock");
+        for named in [REFERENCE, NEXT] {
+            let version = named.strip_prefix("tokenizers ").unwrap();
+            assert!(lock.contains(&format!("name = \"tokenizers\"\nversion = \"{version}\"\n")), "{named}");
+        }
+    }
+
     #[test]
     fn encode_decode_and_special_tokens() {
-        let tokenizer = Tokenizer::from_json(file(BYTE_LEVEL).as_bytes(), None).unwrap();
+        let tokenizer = Tokenizer::from_json(file(BYTE_LEVEL).as_bytes(), Details::default()).unwrap();
         let options = DetokenizeOptions::default();
         assert_eq!(tokenizer.vocab().eos_ids(), [257]);
-        assert_eq!(tokenizer.encode("ab", true, false).unwrap(), [256]);
-        assert_eq!(tokenizer.encode("a<|im_end|>", true, true).unwrap(), [97, 257]);
-        let typed = tokenizer.encode("a<|im_end|>", true, false).unwrap();
+        assert_eq!(tokenizer.encode("ab", PLAIN).unwrap(), [256]);
+        assert_eq!(tokenizer.encode("a<|im_end|>", EncodeOptions { allow_special: true, ..PLAIN }).unwrap(), [97, 257]);
+        let typed = tokenizer.encode("a<|im_end|>", PLAIN).unwrap();
         assert!(!typed.contains(&257));
         assert_eq!(tokenizer.decode(typed, options), b"a<|im_end|>");
         assert_eq!(tokenizer.decode([97, 257, 258], options), "a｜x｜".as_bytes());
         let text = "naïve 漢字 👩‍👩‍👧\n\t\0";
-        assert_eq!(tokenizer.decode(tokenizer.encode(text, true, false).unwrap(), options), text.as_bytes());
+        assert_eq!(tokenizer.decode(tokenizer.encode(text, PLAIN).unwrap(), options), text.as_bytes());
     }
 
     #[test]
     fn what_is_not_supported_or_broken_is_an_error() {
         for broken in ["", "{}", "[]", "null", "{\"version\": \"1.0\"}"] {
-            assert!(Tokenizer::from_json(broken.as_bytes(), None).is_err(), "{broken}");
+            assert!(Tokenizer::from_json(broken.as_bytes(), Details::default()).is_err(), "{broken}");
         }
         let huge = file(BYTE_LEVEL).replace("256", "4000000000");
-        assert!(matches!(Tokenizer::from_json(huge.as_bytes(), None), Err(Error::Limit { limit: "vocab_size", .. })));
-        let missing = Tokenizer::from_json(file(BYTE_LEVEL).as_bytes(), Some(&["<nope>".into()]));
+        assert!(matches!(
+            Tokenizer::from_json(huge.as_bytes(), Details::default()),
+            Err(Error::Limit { limit: "vocab_size", .. })
+        ));
+        let missing = Tokenizer::from_json(
+            file(BYTE_LEVEL).as_bytes(),
+            Details { eos_tokens: Some(vec!["<nope>".into()]), ..Default::default() },
+        );
         assert!(matches!(missing, Err(Error::Tokenizer { .. })));
     }
 }

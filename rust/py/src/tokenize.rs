@@ -1,17 +1,20 @@
 //! `Tokenizer` for Python.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
 
-use logitwire_core::convert;
-use logitwire_core::tokenize::Tokenizer as Core;
+use logitwire_core::convert::{self, Converted};
+use logitwire_core::error::{Error as CoreError, Result as CoreResult};
+use logitwire_core::limits::Limits;
+use logitwire_core::tokenize::{Details, EncodeOptions, IdsWithOffsets, Tokenizer as Core};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyString, PyType};
 
 use crate::detokenize::{Detokenizer, options};
 use crate::error::Result;
 use crate::gguf::Gguf;
 use crate::ids::any_ids;
-use crate::stop::Stops;
 use crate::vocab::Vocab;
 
 /// Encoding a shorter text is over before another thread could use the time.
@@ -20,51 +23,118 @@ const DETACH_BYTES: usize = 8192;
 #[pyclass(frozen, module = "logitwire")]
 pub(crate) struct Tokenizer {
     core: Core,
-    vocab: Vocab,
-}
-
-impl From<Core> for Tokenizer {
-    fn from(core: Core) -> Self {
-        Self { vocab: core.vocab().clone().into(), core }
-    }
 }
 
 #[pymethods]
 impl Tokenizer {
     #[classmethod]
-    #[pyo3(signature = (path, /))]
-    fn from_file(_class: &Bound<'_, PyType>, py: Python<'_>, path: PathBuf) -> Result<Self> {
-        py.detach(|| {
-            let json = std::fs::read(path).map_err(PyErr::from)?;
-            Ok(Core::from_json(&json, None)?.into())
-        })
+    #[pyo3(signature = (path, /, *, eos_tokens=None))]
+    fn from_file(_class: &Bound<'_, PyType>, path: &Bound<'_, PyAny>, eos_tokens: Option<Vec<String>>) -> Result<Self> {
+        load(&read_file(path)?, Details { eos_tokens, ..Default::default() })
     }
 
     #[classmethod]
     #[pyo3(signature = (json, /, *, eos_tokens=None))]
-    fn from_json(
-        _class: &Bound<'_, PyType>,
-        py: Python<'_>,
-        json: &Bound<'_, PyAny>,
-        eos_tokens: Option<Vec<String>>,
-    ) -> Result<Self> {
-        let json = match json.cast::<PyBytes>() {
-            Ok(bytes) => bytes.as_bytes().to_vec(),
-            Err(_) => json.extract::<String>()?.into_bytes(),
-        };
-        py.detach(|| Ok(Core::from_json(&json, eos_tokens.as_deref())?.into()))
+    fn from_json(_class: &Bound<'_, PyType>, json: &Bound<'_, PyAny>, eos_tokens: Option<Vec<String>>) -> Result<Self> {
+        load(json, Details { eos_tokens, ..Default::default() })
     }
 
     #[classmethod]
-    #[pyo3(signature = (gguf, /))]
-    fn from_gguf(_class: &Bound<'_, PyType>, py: Python<'_>, gguf: &Bound<'_, Gguf>) -> Result<Self> {
+    #[pyo3(signature = (gguf, /, *, eos_tokens=None))]
+    fn from_gguf(
+        _class: &Bound<'_, PyType>,
+        py: Python<'_>,
+        gguf: &Bound<'_, Gguf>,
+        eos_tokens: Option<Vec<String>>,
+    ) -> Result<Self> {
         let gguf = gguf.get();
-        py.detach(|| Ok(Core::from_converted(convert::gguf(gguf.core())?)?.into()))
+        py.detach(|| Ok(Self { core: Core::from_converted(convert::gguf(gguf.core())?, eos_tokens)? }))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (ranks, /, *, pattern, special_tokens=None, eos_tokens=None))]
+    fn from_tiktoken(
+        _class: &Bound<'_, PyType>,
+        ranks: &Bound<'_, PyAny>,
+        pattern: &str,
+        special_tokens: Option<HashMap<String, u32>>,
+        eos_tokens: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let special_tokens: Vec<_> = special_tokens.unwrap_or_default().into_iter().collect();
+        converted(ranks, eos_tokens, |ranks| convert::tiktoken(ranks, pattern, &special_tokens))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (tekken, /, *, eos_tokens=None))]
+    fn from_tekken(
+        _class: &Bound<'_, PyType>,
+        tekken: &Bound<'_, PyAny>,
+        eos_tokens: Option<Vec<String>>,
+    ) -> Result<Self> {
+        converted(tekken, eos_tokens, convert::tekken)
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (model, /, *, eos_tokens=None))]
+    fn from_sentencepiece(
+        _class: &Bound<'_, PyType>,
+        model: &Bound<'_, PyAny>,
+        eos_tokens: Option<Vec<String>>,
+    ) -> Result<Self> {
+        converted(model, eos_tokens, convert::sentencepiece)
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (tokenizer, /, *, eos_tokens=None))]
+    fn from_tokenizers(
+        _class: &Bound<'_, PyType>,
+        tokenizer: &Bound<'_, PyAny>,
+        eos_tokens: Option<Vec<String>>,
+    ) -> Result<Self> {
+        load(&tokenizer.call_method0("to_str")?, Details { eos_tokens, ..Default::default() })
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (tokenizer, /, *, eos_tokens=None))]
+    fn from_transformers(
+        _class: &Bound<'_, PyType>,
+        tokenizer: &Bound<'_, PyAny>,
+        eos_tokens: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let text =
+            |name: &str| -> Result<Option<String>> { Ok(optional(tokenizer, name)?.and_then(|v| v.extract().ok())) };
+        let is_set = |name: &str| -> Result<bool> {
+            Ok(optional(tokenizer, name)?.is_some_and(|v| v.is_truthy().unwrap_or(false)))
+        };
+        let Some(backend) = optional(tokenizer, "backend_tokenizer")? else {
+            let kind = tokenizer.get_type().name()?;
+            let what = format!(
+                "{kind} has no `backend_tokenizer`: a tokenizer written in Python is not supported (load its files: \
+                 Tokenizer.from_sentencepiece(tokenizer.vocab_file), Tokenizer.from_tiktoken, Tokenizer.from_tekken)"
+            );
+            return Err(CoreError::Tokenizer { what }.into());
+        };
+        // transformers does not clean up after byte pairs, unless told to in so many words.
+        let is_bpe = backend.getattr("model")?.get_type().name()? == "BPE";
+        let clean_up_spaces = is_set("clean_up_tokenization_spaces")?
+            && (!is_bpe || is_set("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")?);
+        let details = Details {
+            eos_tokens: eos_tokens.or(text("eos_token")?.map(|token| vec![token])),
+            bos_token: text("bos_token")?,
+            chat_template: text("chat_template")?,
+            clean_up_spaces,
+        };
+        load(&backend.call_method0("to_str")?, details)
     }
 
     #[getter]
     fn vocab(&self) -> Vocab {
-        self.vocab.clone()
+        Vocab { core: self.core.vocab().clone() }
+    }
+
+    #[getter]
+    fn encoder(&self) -> &str {
+        self.core.encoder()
     }
 
     fn __len__(&self) -> usize {
@@ -73,8 +143,43 @@ impl Tokenizer {
 
     #[pyo3(signature = (text, /, *, add_special_tokens=true, allow_special=false))]
     fn encode(&self, py: Python<'_>, text: &str, add_special_tokens: bool, allow_special: bool) -> Result<Vec<u32>> {
-        let encode = || self.core.encode(text, add_special_tokens, allow_special);
+        let encode = || self.core.encode(text, EncodeOptions { add_special_tokens, allow_special });
         Ok(if text.len() < DETACH_BYTES { encode() } else { py.detach(encode) }?)
+    }
+
+    #[pyo3(signature = (texts, /, *, add_special_tokens=true, allow_special=false, threads=None))]
+    fn encode_batch(
+        &self,
+        py: Python<'_>,
+        texts: &Bound<'_, PyAny>,
+        add_special_tokens: bool,
+        allow_special: bool,
+        threads: Option<i64>,
+    ) -> Result<Vec<Vec<u32>>> {
+        let threads = match threads {
+            None => usize::MAX,
+            Some(threads) => usize::try_from(threads).ok().filter(|threads| *threads > 0).ok_or_else(|| {
+                CoreError::Parameter { field: "threads", value: threads.to_string(), expected: "at least 1".into() }
+            })?,
+        };
+        if texts.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("expected an iterable of str, not one str").into());
+        }
+        let texts = texts.try_iter()?.map(|text| text?.extract()).collect::<PyResult<Vec<PyBackedStr>>>()?;
+        py.detach(|| {
+            Ok(self.core.encode_batch(&texts, EncodeOptions { add_special_tokens, allow_special }, threads)?)
+        })
+    }
+
+    #[pyo3(signature = (text, /, *, add_special_tokens=true, allow_special=false))]
+    fn encode_with_offsets(
+        &self,
+        py: Python<'_>,
+        text: &str,
+        add_special_tokens: bool,
+        allow_special: bool,
+    ) -> Result<IdsWithOffsets> {
+        py.detach(|| Ok(self.core.encode_with_offsets(text, EncodeOptions { add_special_tokens, allow_special })?))
     }
 
     #[pyo3(signature = (token_ids, /, *, skip_special_tokens=true, byte_fallback="eager"))]
@@ -88,15 +193,14 @@ impl Tokenizer {
         Ok(PyString::from_bytes(token_ids.py(), &text)?)
     }
 
-    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None, stop=None))]
+    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None))]
     fn detokenizer(
         &self,
         skip_special_tokens: bool,
         byte_fallback: &str,
         prompt_ids: Option<&Bound<'_, PyAny>>,
-        stop: Option<Stops<'_>>,
     ) -> Result<Detokenizer> {
-        Detokenizer::new(&self.vocab, options(skip_special_tokens, byte_fallback)?, prompt_ids, stop)
+        Detokenizer::new(self.core.vocab(), options(skip_special_tokens, byte_fallback)?, prompt_ids)
     }
 
     #[getter]
@@ -107,6 +211,11 @@ impl Tokenizer {
     #[pyo3(signature = (token, /))]
     fn token_to_id(&self, token: &str) -> Option<u32> {
         self.core.token_to_id(token)
+    }
+
+    #[pyo3(signature = (token_id, /))]
+    fn id_to_token(&self, token_id: i64) -> Option<String> {
+        u32::try_from(token_id).ok().and_then(|id| self.core.id_to_token(id))
     }
 
     #[getter]
@@ -125,6 +234,43 @@ impl Tokenizer {
     }
 
     fn __repr__(&self) -> String {
-        format!("<logitwire.Tokenizer of {} ids>", self.core.vocab().len())
+        format!("<logitwire.Tokenizer of {} ids, {}>", self.core.vocab().len(), self.core.encoder())
     }
+}
+
+/// From the text of a `tokenizer.json`, bytes or str.
+fn load(json: &Bound<'_, PyAny>, details: Details) -> Result<Tokenizer> {
+    let py = json.py();
+    let json: &[u8] = match json.cast::<PyBytes>() {
+        Ok(bytes) => bytes.as_bytes(),
+        Err(_) => json.extract::<&str>()?.as_bytes(),
+    };
+    py.detach(|| Ok(Tokenizer { core: Core::from_json(json, details)? }))
+}
+
+/// From a file of another format: its path, or its bytes.
+fn converted(
+    file: &Bound<'_, PyAny>,
+    eos_tokens: Option<Vec<String>>,
+    convert: impl FnOnce(&[u8]) -> CoreResult<Converted> + Send,
+) -> Result<Tokenizer> {
+    let content = if file.is_instance_of::<PyBytes>() { file.clone() } else { read_file(file)? };
+    let bytes = content.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
+    file.py().detach(|| Ok(Tokenizer { core: Core::from_converted(convert(bytes)?, eos_tokens)? }))
+}
+
+/// An attribute, None: it is not there, or it is None.
+fn optional<'py>(object: &Bound<'py, PyAny>, name: &str) -> Result<Option<Bound<'py, PyAny>>> {
+    Ok(object.getattr_opt(name)?.filter(|value| !value.is_none()))
+}
+
+/// The bytes of a file, or those given. Python opens it, so that its error names it; one too large is not read to its end.
+fn read_file<'py>(path: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+    let py = path.py();
+    // `open` takes descriptors too; a file is named here.
+    let path = py.import("os")?.call_method1("fspath", (path,))?;
+    let file = py.import("io")?.call_method1("open", (path, "rb"))?;
+    let content = file.call_method1("read", (Limits::DEFAULT.tokenizer_bytes + 1,));
+    file.call_method0("close")?;
+    Ok(content?)
 }

@@ -1,0 +1,563 @@
+//! Text to ids as the reference does it, without its bookkeeping: added tokens, normalizer, pre-tokenizer, words.
+//!
+//! The `tokenizers` library keeps the origin of every byte through all its stages, which costs fifty times what the work
+//! itself does. Here its next version normalizes and cuts (`tokenizers_next`), only by components and only for texts on
+//! which the two are shown to agree; added tokens are found by the automaton that the reference builds, and a word no one
+//! has asked for yet is encoded by the reference's own model. Whatever this file does not know for certain, `None`, is
+//! the reference's.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use daachorse::{DoubleArrayAhoCorasick, DoubleArrayAhoCorasickBuilder, MatchKind};
+use serde_json::{Value, json};
+use tokenizers::{Model as _, ModelWrapper};
+use tokenizers_next::pipeline::{
+    Normalizer as _, PipelineNormalizer, PipelineTokenizer, PreTokenizer as _, PreTokenizerScratch, Span, normalize_all,
+};
+use tokenizers_next::utils::{Grammar, recognize};
+
+use super::EncodeOptions;
+use super::unicode::is_disputed;
+use super::words::Words;
+use crate::byte_level::char_of;
+
+/// A scratch that has grown with a text longer than this is not kept.
+const KEPT_TEXT_BYTES: usize = 1 << 20;
+
+/// What the fast path of one tokenizer needs beside the reference.
+pub(super) struct Encoder {
+    /// Normalizer and pre-tokenizer; its model is a stand-in.
+    cutter: PipelineTokenizer,
+    /// Words are handed to the model in the byte-level alphabet.
+    byte_level: bool,
+    raw: Added,
+    normalized: Added,
+    /// What the post-processor puts before and after.
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    /// Left out of what is returned.
+    dropped_ids: Vec<u32>,
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+struct Scratch {
+    words: Words,
+    pre_tokenizer: PreTokenizerScratch,
+    spans: Vec<Span>,
+    spelled: String,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        Self { words: Words::new(), pre_tokenizer: Default::default(), spans: Vec::new(), spelled: String::new() }
+    }
+}
+
+impl Encoder {
+    /// None: this tokenizer has a part that is not known to be equal in both versions.
+    pub(super) fn new(reference: &tokenizers::Tokenizer, dropped_ids: &[u32]) -> Option<Self> {
+        if let ModelWrapper::BPE(model) = reference.get_model() {
+            // With dropout a word has not one encoding.
+            if model.dropout.is_some_and(|dropout| dropout > 0.0) {
+                return None;
+            }
+        }
+        let value_of = |part: serde_json::Result<Value>| part.ok();
+        let normalizer = value_of(serde_json::to_value(reference.get_normalizer()))?;
+        let pre_tokenizer = value_of(serde_json::to_value(reference.get_pre_tokenizer()))?;
+        if !(is_known_normalizer(&normalizer) && is_known_pre_tokenizer(&pre_tokenizer)) {
+            return None;
+        }
+        // "First" asks where a piece stood before it was normalized.
+        if pre_tokenizer["prepend_scheme"] == "first" && !normalizer.is_null() {
+            return None;
+        }
+        let alphabet: serde_json::Map<String, Value> =
+            (0..=255).map(|byte| (char_of(byte).to_string(), json!(byte))).collect();
+        let mut file = json!({"version": "1.0", "model": {"type": "BPE", "vocab": alphabet, "merges": []},
+            "normalizer": normalizer, "pre_tokenizer": pre_tokenizer});
+        tokenizers_next::canonicalize_value(&mut file).ok()?;
+        let byte_level = file["model"]["byte_level"] == true;
+        let cutter = tokenizers_next::from_json(&file.to_string()).ok()?;
+        let (prefix, suffix) = frame(reference)?;
+        Some(Self {
+            cutter,
+            byte_level,
+            raw: Added::new(reference, false)?,
+            normalized: Added::new(reference, true)?,
+            prefix,
+            suffix,
+            dropped_ids: dropped_ids.to_vec(),
+            scratches: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// None: the reference has to say.
+    pub(super) fn encode(&self, model: &ModelWrapper, text: &str, options: EncodeOptions) -> Option<Vec<u32>> {
+        let EncodeOptions { add_special_tokens, allow_special } = options;
+        // Normalizing may make a text longer, and the library counts its bytes in 32 bits.
+        if text.len() > u32::MAX as usize / 32 || is_disputed(text) {
+            return None;
+        }
+        let mut scratch = self.take_scratch();
+        let mut ids = Vec::with_capacity(text.len() / 3 + 8);
+        let frame = |part| if add_special_tokens { part } else { &[][..] };
+        ids.extend_from_slice(frame(&self.prefix[..]));
+        let (declared, metaspace) = match self.cutter.get_normalizers() {
+            [declared @ .., PipelineNormalizer::Metaspace(metaspace)] => (declared, Some(metaspace)),
+            declared => (declared, None),
+        };
+        self.raw.split(text, allow_special, &mut ids, |piece, start, ids| {
+            let piece = normalize_all(declared, piece, start).ok()?;
+            self.normalized.split(&piece, allow_special, ids, |piece, offset, ids| {
+                let spaced = match metaspace {
+                    None => piece.into(),
+                    Some(metaspace) => metaspace.normalize(piece, start + offset).ok()?,
+                };
+                self.words(model, &spaced, &mut scratch, ids)
+            })
+        })?;
+        ids.extend_from_slice(frame(&self.suffix[..]));
+        if text.len() <= KEPT_TEXT_BYTES {
+            self.give_scratch(scratch);
+        }
+        Some(ids)
+    }
+
+    fn words(&self, model: &ModelWrapper, piece: &str, scratch: &mut Scratch, ids: &mut Vec<u32>) -> Option<()> {
+        let Scratch { words, pre_tokenizer, spans, spelled } = scratch;
+        spans.clear();
+        self.cutter.get_pre_tokenizer().pre_tokenize(piece, pre_tokenizer, spans).ok()?;
+        for span in spans {
+            let word = piece.get(span.range())?;
+            if word.is_empty() {
+                continue;
+            }
+            let spelled = &mut *spelled;
+            words
+                .append(word.as_bytes(), ids, |ids| {
+                    let spelled = match self.byte_level {
+                        false => word,
+                        true => {
+                            spelled.clear();
+                            spelled.extend(word.bytes().map(char_of));
+                            spelled
+                        }
+                    };
+                    let tokens = model.tokenize(spelled)?;
+                    ids.extend(tokens.iter().map(|token| token.id).filter(|id| !self.dropped_ids.contains(id)));
+                    tokenizers::Result::Ok(())
+                })
+                .ok()?;
+        }
+        Some(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn cut(&self, text: &str) -> Vec<std::ops::Range<usize>> {
+        let mut spans = Vec::new();
+        let _ = self.cutter.get_pre_tokenizer().pre_tokenize(text, &mut Default::default(), &mut spans);
+        spans.iter().map(|span| span.range()).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn normalize(&self, text: &str) -> String {
+        normalize_all(self.cutter.get_normalizers(), text, 0).map(Into::into).unwrap_or_default()
+    }
+
+    fn take_scratch(&self) -> Scratch {
+        let kept = self.scratches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        kept.unwrap_or_else(Scratch::new)
+    }
+
+    /// Not after a panic: what it left half done is dropped.
+    fn give_scratch(&self, scratch: Scratch) {
+        self.scratches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(scratch);
+    }
+}
+
+/// Ids that the post-processor puts before and after a text, as it does it.
+fn frame(reference: &tokenizers::Tokenizer) -> Option<(Vec<u32>, Vec<u32>)> {
+    if reference.get_post_processor().is_none() {
+        return Some(Default::default());
+    }
+    let bare = reference.encode_fast("a", false).ok()?;
+    let framed = reference.encode_fast("a", true).ok()?;
+    let (ids, mask) = (framed.get_ids(), framed.get_special_tokens_mask());
+    let start = mask.iter().position(|&added| added == 0)?;
+    let end = start + bare.len();
+    let is_frame = ids.get(start..end)? == bare.get_ids()
+        && mask.iter().enumerate().all(|(i, &added)| (added == 0) == (start..end).contains(&i));
+    is_frame.then(|| (ids[..start].to_vec(), ids[end..].to_vec()))
+}
+
+fn is_known_normalizer(part: &Value) -> bool {
+    match part["type"].as_str() {
+        None => part.is_null(),
+        Some("Sequence") => part["normalizers"].as_array().is_some_and(|all| all.iter().all(is_known_normalizer)),
+        Some(
+            "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "Prepend" | "Nmt" | "StripAccents" | "BertNormalizer"
+            | "Strip",
+        ) => true,
+        Some("Replace") => part["pattern"]["String"].as_str().is_some_and(|pattern| !pattern.is_empty()),
+        Some(_) => false,
+    }
+}
+
+fn is_known_pre_tokenizer(part: &Value) -> bool {
+    match part["type"].as_str() {
+        None => part.is_null(),
+        Some("Metaspace") => true,
+        Some("Sequence") => part["pretokenizers"].as_array().is_some_and(|all| {
+            is_deepseek(all) || all.iter().enumerate().all(|(i, part)| is_known_part(part, i + 1 == all.len()))
+        }),
+        Some(_) => is_known_part(part, true),
+    }
+}
+
+fn is_known_part(part: &Value, is_last: bool) -> bool {
+    match part["type"].as_str() {
+        Some("ByteLevel") => is_last && part["add_prefix_space"] == false,
+        Some("Digits" | "Whitespace" | "WhitespaceSplit" | "BertPreTokenizer") => true,
+        Some("Punctuation") => part["behavior"] == "Isolated",
+        Some("Split") => {
+            let known = match part["pattern"]["Regex"].as_str().and_then(recognize) {
+                // Other bounds than these two are cut as if they were 3.
+                Some(Grammar::Cl100k { digit_cap }) => matches!(digit_cap, 1 | 3),
+                Some(_) => true,
+                None => false,
+            };
+            // The patterns leave no gaps, so that to keep the matches is to isolate them.
+            known
+                && matches!(
+                    (part["behavior"].as_str(), &part["invert"]),
+                    (Some("Isolated"), Value::Bool(false)) | (Some("Removed"), Value::Bool(true))
+                )
+        }
+        _ => false,
+    }
+}
+
+/// The three patterns that are one together, and the bytes.
+fn is_deepseek(parts: &[Value]) -> bool {
+    let pattern = |i: usize| {
+        parts.get(i).filter(|part| part["behavior"] == "Isolated" && part["invert"] == false)?["pattern"]["Regex"]
+            .as_str()
+    };
+    match (pattern(0), pattern(1), pattern(2), &parts[3.min(parts.len())..]) {
+        (Some(a), Some(b), Some(c), [last]) => {
+            tokenizers_next::utils::is_deepseek(a, b, c)
+                && last["type"] == "ByteLevel"
+                && last["use_regex"] == false
+                && last["add_prefix_space"] == false
+        }
+        _ => false,
+    }
+}
+
+/// Added tokens, found as the reference finds them: the leftmost first, of these the longest.
+struct Added {
+    automaton: Option<DoubleArrayAhoCorasick<u32>>,
+    /// First bytes of all of them: where none stands nothing begins.
+    first_bytes: Vec<u8>,
+    special: HashSet<u32>,
+    /// That look at their neighbours, or take blanks with them: left to the reference.
+    demanding: HashSet<u32>,
+}
+
+impl Added {
+    /// Those that are looked for in the text as it is, or in the normalized text.
+    fn new(reference: &tokenizers::Tokenizer, normalized: bool) -> Option<Self> {
+        let vocabulary = reference.get_added_vocabulary();
+        let mut patterns = Vec::new();
+        let (mut special, mut demanding) = (HashSet::new(), HashSet::new());
+        for (&id, token) in
+            vocabulary.get_added_tokens_decoder().iter().filter(|(_, token)| token.normalized == normalized)
+        {
+            let content = if normalized { vocabulary.simple_id_to_token(id)? } else { token.content.clone() };
+            if content.is_empty() {
+                return None;
+            }
+            patterns.push((content, id));
+            // It is the text that is special, not the id.
+            if vocabulary.is_special_token(&token.content) {
+                special.insert(id);
+            }
+            if token.single_word || token.lstrip || token.rstrip {
+                demanding.insert(id);
+            }
+        }
+        let mut first_bytes: Vec<u8> = patterns.iter().filter_map(|(content, _)| content.bytes().next()).collect();
+        first_bytes.sort_unstable();
+        first_bytes.dedup();
+        let automaton = match patterns.is_empty() {
+            true => None,
+            false => Some(
+                DoubleArrayAhoCorasickBuilder::new()
+                    .match_kind(MatchKind::LeftmostLongest)
+                    .build_with_values(patterns)
+                    .ok()?,
+            ),
+        };
+        Some(Self { automaton, first_bytes, special, demanding })
+    }
+
+    /// Append the added tokens of a text to `ids`, and between them what `encode` makes of the rest and its position.
+    fn split(
+        &self,
+        text: &str,
+        allow_special: bool,
+        ids: &mut Vec<u32>,
+        mut encode: impl FnMut(&str, usize, &mut Vec<u32>) -> Option<()>,
+    ) -> Option<()> {
+        let mut done = 0;
+        if let Some(automaton) = self.automaton.as_ref().filter(|_| self.may_stand_in(text)) {
+            for found in automaton.leftmost_find_iter(text) {
+                let id = found.value();
+                if !allow_special && self.special.contains(&id) {
+                    continue;
+                }
+                if self.demanding.contains(&id) {
+                    return None;
+                }
+                if done < found.start() {
+                    encode(text.get(done..found.start())?, done, ids)?;
+                }
+                ids.push(id);
+                done = found.end();
+            }
+        }
+        match done < text.len() {
+            true => encode(text.get(done..)?, done, ids),
+            false => Some(()),
+        }
+    }
+
+    fn may_stand_in(&self, text: &str) -> bool {
+        match self.first_bytes[..] {
+            [] => false,
+            [a] => memchr::memchr(a, text.as_bytes()).is_some(),
+            [a, b] => memchr::memchr2(a, b, text.as_bytes()).is_some(),
+            [a, b, c] => memchr::memchr3(a, b, c, text.as_bytes()).is_some(),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A byte-level tokenizer with a few merges, and these parts instead of its own.
+    pub(crate) fn tokenizer(parts: Value) -> tokenizers::Tokenizer {
+        let vocab: serde_json::Map<String, Value> =
+            (0..=255).map(|byte| (char_of(byte).to_string(), json!(byte))).collect();
+        let mut vocab = vocab;
+        let merges = [["a", "b"], ["Ġ", "a"], ["Ġ", "Ġ"], ["ab", "ab"], ["1", "2"], ["Ġ", "ab"], ["ã", "ģ"]];
+        for [left, right] in merges {
+            let id = vocab.len();
+            vocab.insert(format!("{left}{right}"), json!(id));
+        }
+        let mut file =
+            json!({"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": vocab, "merges": merges}});
+        file.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
+        tokenizers::Tokenizer::from_bytes(file.to_string()).unwrap()
+    }
+
+    /// Each kind that is known.
+    pub(crate) fn pre_tokenizers() -> Vec<Value> {
+        use tokenizers_next::utils::DEEPSEEK_PATTERNS;
+        let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let bytes = |use_regex| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
+        let cl100k = |digits: &str| {
+            format!(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            )
+        };
+        let cased = |contractions: &str, letter: &str, first: &str, digits: &str, tail: &str| {
+            format!(
+                r"{first}[^\r\n\p{{L}}\p{{N}}]?[\p{{Lu}}\p{{Lt}}\p{{Lm}}\p{{Lo}}\p{{M}}{letter}]*[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}{letter}]+{contractions}|[^\r\n\p{{L}}\p{{N}}]?[\p{{Lu}}\p{{Lt}}\p{{Lm}}\p{{Lo}}\p{{M}}{letter}]+[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}{letter}]*{contractions}|{digits}| ?[^\s\p{{L}}\p{{N}}]+{tail}|\s*[\r\n]+|\s+(?!\S)|\s+"
+            )
+        };
+        let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?";
+        let deepseek: Vec<Value> = DEEPSEEK_PATTERNS.iter().map(|p| split(p)).chain([bytes(false)]).collect();
+        vec![
+            bytes(true),
+            split(&cl100k(r"\p{N}{1,3}")),
+            split(&cl100k(r"\p{N}")),
+            split(&cased(contractions, "", "", r"\p{N}{1,3}", r"[\r\n/]*")),
+            split(&cased("", "", "", r"\p{N}", r"[\r\n/]*")),
+            split(&cased(contractions, r"&&[^\p{Han}]", r"[\p{Han}]+|", r"\p{N}{1,3}", r"[\r\n]*")),
+            json!({"type": "Sequence", "pretokenizers": deepseek}),
+            json!({"type": "Digits", "individual_digits": true}),
+            json!({"type": "Digits", "individual_digits": false}),
+            json!({"type": "Punctuation", "behavior": "Isolated"}),
+            json!({"type": "Whitespace"}),
+            json!({"type": "WhitespaceSplit"}),
+            json!({"type": "BertPreTokenizer"}),
+        ]
+    }
+
+    pub(crate) fn normalizers() -> Vec<Value> {
+        let bert = |accents: Value, lowercase| json!({"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": accents, "lowercase": lowercase});
+        let mut all: Vec<Value> =
+            ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Nmt", "StripAccents"].map(|kind| json!({"type": kind})).into();
+        all.extend([
+            bert(Value::Null, true),
+            bert(Value::Null, false),
+            bert(json!(true), false),
+            bert(json!(false), true),
+        ]);
+        all.push(json!({"type": "Strip", "strip_left": true, "strip_right": true}));
+        all
+    }
+
+    const OPTIONS: [EncodeOptions; 4] = [
+        EncodeOptions { add_special_tokens: false, allow_special: false },
+        EncodeOptions { add_special_tokens: false, allow_special: true },
+        EncodeOptions { add_special_tokens: true, allow_special: false },
+        EncodeOptions { add_special_tokens: true, allow_special: true },
+    ];
+
+    fn added(id: u32, content: &str, special: bool, flag: &str) -> Value {
+        let mut token = json!({"id": id, "content": content, "special": special, "normalized": false,
+            "single_word": false, "lstrip": false, "rstrip": false});
+        if !flag.is_empty() {
+            token[flag] = json!(true);
+        }
+        token
+    }
+
+    fn with_added(mut parts: Value) -> tokenizers::Tokenizer {
+        let tokens = [
+            ("<s>", true, ""),
+            ("<sss>", true, ""),
+            ("ss", false, ""),
+            ("ab a", false, ""),
+            ("A.", false, "normalized"),
+            ("漢", false, ""),
+            ("\n\n", false, ""),
+        ];
+        parts["added_tokens"] = tokens
+            .iter()
+            .enumerate()
+            .map(|(i, (content, special, flag))| added(263 + i as u32, content, *special, flag))
+            .collect();
+        parts["post_processor"] = json!({"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": "<sss>", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [263], "tokens": ["<s>"]},
+                "<sss>": {"id": "<sss>", "ids": [264, 263], "tokens": ["<sss>", "<s>"]}}});
+        tokenizer(parts)
+    }
+
+    fn assert_equal(reference: &mut tokenizers::Tokenizer, fast: &Encoder, text: &str) {
+        for options in OPTIONS {
+            reference.set_encode_special_tokens(!options.allow_special);
+            let want = reference.encode_fast(text, options.add_special_tokens).unwrap().get_ids().to_vec();
+            let got = fast.encode(reference.get_model(), text, options);
+            assert!(got.is_some() || is_disputed(text), "{text:?}: left to the reference");
+            assert!(got.is_none_or(|got| got == want), "{text:?} {options:?}");
+        }
+    }
+
+    /// Pieces that decide where words begin and end, or that tokens are made of.
+    fn texts() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            6 => "[abA1 .']",
+            2 => Just(" ".to_owned()),
+            2 => prop::sample::select(vec!["'s", "'LL", "\n", "\r\n", "  ", "\t", "\u{a0}", "ss", "<s>", "<sss>", "A.", "漢字", "ひ",
+                "é", "e\u{301}\u{323}", "½", "Ⅷ", "٣", "ǅ", "ʰ", "👩‍🚀", "\0", "\u{fffd}", "▁", "Ġ", "İ", "ﬁ", "한", "\u{1112}\u{1161}", "\u{ad}"])
+                .prop_map(str::to_owned),
+            1 => any::<char>().prop_map(String::from),
+        ];
+        prop::collection::vec(piece, 0..90).prop_map(|pieces| pieces.concat())
+    }
+
+    fn metaspaces() -> Vec<Value> {
+        let metaspace = |scheme: &str, split: bool| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split});
+        vec![metaspace("always", true), metaspace("always", false), metaspace("first", true), metaspace("never", true)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn every_pre_tokenizer_gives_the_references_ids(text in texts(), second in texts()) {
+            for part in pre_tokenizers().into_iter().chain(metaspaces()).chain([Value::Null]) {
+                let mut reference = with_added(json!({"pre_tokenizer": part}));
+                let fast = Encoder::new(&reference, &[]).unwrap();
+                assert_equal(&mut reference, &fast, &text);
+                assert_equal(&mut reference, &fast, &second);
+                assert_equal(&mut reference, &fast, &text);
+            }
+        }
+
+        #[test]
+        fn every_normalizer_gives_the_references_ids(text in texts()) {
+            let mut all = normalizers();
+            all.push(json!({"type": "Prepend", "prepend": "▁"}));
+            all.push(json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}));
+            all.push(json!({"type": "Replace", "pattern": {"String": "aa"}, "content": ""}));
+            all.push(json!({"type": "Sequence", "normalizers": [{"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}]}));
+            all.push(json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
+                {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}));
+            for part in all {
+                for pre_tokenizer in [&pre_tokenizers()[1], &Value::Null, &metaspaces()[0]] {
+                    let mut reference = with_added(json!({"normalizer": part, "pre_tokenizer": pre_tokenizer}));
+                    let fast = Encoder::new(&reference, &[]).unwrap();
+                    assert_equal(&mut reference, &fast, &text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_runs_cross_every_block() {
+        for part in pre_tokenizers() {
+            let mut reference = tokenizer(json!({"pre_tokenizer": part}));
+            let fast = Encoder::new(&reference, &[]).unwrap();
+            for unit in ["a", " ", "\n", "1", ".", "'s", "é", "漢", "A", "aA", " a", "\u{301}", "👩‍🚀", "! \n", "  a"]
+            {
+                for n in [30, 31, 32, 33, 61, 62, 63, 64, 65, 66, 127, 128, 129, 200] {
+                    assert_equal(&mut reference, &fast, &unit.repeat(n));
+                    assert_equal(&mut reference, &fast, &format!("{}{}x", "b".repeat(n), unit.repeat(3)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_to_the_reference() {
+        let split = |pattern: &str, behavior: &str, invert: bool| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert});
+        let known = pre_tokenizers()[1]["pattern"]["Regex"].as_str().unwrap().to_owned();
+        for part in [
+            split(r"\w+", "Isolated", false),
+            split(&known, "Isolated", true),
+            split(&known, "Removed", false),
+            split(&known.replace("{1,3}", "{1,2}"), "Isolated", false),
+            split(&known.replace("{1,3}", "+"), "Isolated", false),
+            json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}),
+            json!({"type": "UnicodeScripts"}),
+        ] {
+            let reference = tokenizer(json!({"pre_tokenizer": part}));
+            assert!(Encoder::new(&reference, &[]).is_none(), "{part}");
+        }
+        for part in
+            [json!({"type": "Replace", "pattern": {"Regex": "a+"}, "content": "b"}), json!({"type": "ByteLevel"})]
+        {
+            let reference = tokenizer(json!({"normalizer": part}));
+            assert!(Encoder::new(&reference, &[]).is_none(), "{part}");
+        }
+        for flag in ["single_word", "lstrip", "rstrip"] {
+            let reference = tokenizer(json!({"added_tokens": [added(263, "<a>", false, flag)]}));
+            let fast = Encoder::new(&reference, &[]).unwrap();
+            assert!(fast.encode(reference.get_model(), "x <a> y", OPTIONS[0]).is_none());
+            assert!(fast.encode(reference.get_model(), "x a y", OPTIONS[0]).is_some());
+        }
+    }
+}
