@@ -4,14 +4,15 @@
 //! apostrophe, upper and lower case beyond ASCII under "tekken" and "gpt-4o". And a control token is never made of a
 //! user's text by merging, nor of a token that is ordinary text in the file.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::pre_tokenizer::{self, GPT_2, LLAMA_3, O200K, QWEN_2, QWEN_35, Step, TEKKEN};
 use super::scores::{self, Piece};
 use super::sentencepiece::byte_piece;
-use super::{Converted, EOS_TOKENS, added_token, failed, template};
+use super::{Bpe, Converted, EOS_TOKENS, File, Model, added_token, failed, template};
 use crate::byte_level::char_of;
 use crate::error::{Error, Result};
 use crate::gguf::{Array, Gguf};
@@ -212,11 +213,17 @@ pub fn gguf(gguf: &Gguf) -> Result<Converted> {
         false => None,
     };
     let token = |id: u32| (&vocabulary.tokens[id as usize][..], id);
-    let file = json!({"version": "1.0", "added_tokens": vocabulary.added_tokens(), "normalizer": parts.normalizer,
-        "pre_tokenizer": parts.pre_tokenizer, "post_processor": template(begin.map(token), end.map(token)),
-        "decoder": parts.decoder, "model": parts.model});
+    let file = File {
+        version: "1.0",
+        added_tokens: vocabulary.added_tokens(),
+        normalizer: parts.normalizer,
+        pre_tokenizer: parts.pre_tokenizer,
+        post_processor: template(begin.map(token), end.map(token)),
+        decoder: parts.decoder,
+        model: Model::Bpe(parts.model),
+    };
     Ok(Converted {
-        json: file.to_string().into_bytes(),
+        json: file.json()?,
         missing_bytes,
         eos_tokens: Some(eos_tokens),
         bos_token: bos.map(|id| token(id).0.to_owned()),
@@ -225,10 +232,10 @@ pub fn gguf(gguf: &Gguf) -> Result<Converted> {
 }
 
 /// What of a `tokenizer.json` depends on the kind of model.
-struct Parts {
+struct Parts<'a> {
     normalizer: Value,
     pre_tokenizer: Value,
-    model: Value,
+    model: Bpe<'a>,
     decoder: Value,
 }
 
@@ -316,14 +323,14 @@ impl<'a> Vocabulary<'a> {
         added
     }
 
-    fn vocab(&self) -> Map<String, Value> {
-        self.tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect()
+    fn vocab(&self) -> Vec<(Cow<'_, str>, u32)> {
+        (0..).zip(&self.tokens).map(|(id, token)| (token.into(), id)).collect()
     }
 
     /// Pairs of tokens, each the first time it stands there.
-    fn merges(&self) -> Result<Vec<Value>> {
+    fn merges(&self) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
         let merges = self.gguf.strings("tokenizer.ggml.merges")?;
-        let mut pairs = HashMap::with_capacity(merges.len());
+        let mut pairs = HashSet::with_capacity(merges.len());
         let mut out = Vec::with_capacity(merges.len());
         for merge in merges {
             // The first token may begin with a space.
@@ -335,14 +342,14 @@ impl<'a> Vocabulary<'a> {
             if let Some(token) = [left, right, &made].into_iter().find(|token| !self.ids.contains_key(*token)) {
                 return Err(failed(format!("tokenizer.ggml.merges: {merge:?}, but there is no token {token:?}")));
             }
-            if pairs.insert((left, right), ()).is_none() {
-                out.push(json!([left, right]));
+            if pairs.insert((left, right)) {
+                out.push((left.into(), right.into()));
             }
         }
         Ok(out)
     }
 
-    fn byte_level(&self, missing_bytes: &mut Vec<String>) -> Result<(Parts, bool)> {
+    fn byte_level(&self, missing_bytes: &mut Vec<String>) -> Result<(Parts<'_>, bool)> {
         let name = if self.gguf.get("tokenizer.ggml.pre").is_some() {
             self.gguf.str("tokenizer.ggml.pre")?
         } else {
@@ -357,20 +364,19 @@ impl<'a> Vocabulary<'a> {
         };
         let mut vocab = self.vocab();
         for token in (0..=255).map(|byte| char_of(byte).to_string()) {
-            if !vocab.contains_key(&token) {
-                vocab.insert(token.clone(), json!(vocab.len()));
+            if !self.ids.contains_key(&token) {
+                vocab.push((token.clone().into(), vocab.len() as u32));
                 missing_bytes.push(token);
             }
         }
-        let model = json!({"type": "BPE", "vocab": vocab, "merges": self.merges()?, "unk_token": null,
-            "fuse_unk": false, "byte_fallback": false, "ignore_merges": pre.ignore_merges});
+        let model = Bpe { vocab, merges: self.merges()?, ignore_merges: pre.ignore_merges, ..Bpe::default() };
         let decoder = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
         let pre_tokenizer = pre_tokenizer::byte_level(pre.steps);
         Ok((Parts { normalizer: Value::Null, pre_tokenizer, model, decoder }, pre.add_bos))
     }
 
     /// Merges as of "gpt2", but of characters, and bytes as of "llama".
-    fn gemma4(&self) -> Result<Parts> {
+    fn gemma4(&self) -> Result<Parts<'_>> {
         let model = self.byte_fallback(self.merges()?, self.special("unknown_token_id", None)?);
         Ok(Parts {
             normalizer: json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
@@ -380,7 +386,7 @@ impl<'a> Vocabulary<'a> {
         })
     }
 
-    fn llama(&self) -> Result<Parts> {
+    fn llama(&self) -> Result<Parts<'_>> {
         let scores = match self.gguf.get("tokenizer.ggml.scores") {
             Some(crate::gguf::Value::Array(Array::F64(scores))) => scores,
             Some(_) => return Err(failed("tokenizer.ggml.scores is no array of floats")),
@@ -396,7 +402,7 @@ impl<'a> Vocabulary<'a> {
                 mergeable: !matches!(*kind, UNKNOWN | CONTROL),
             })
             .collect();
-        let merges = scores::merges(&pieces)?.into_iter().map(|(left, right, _)| json!([left, right])).collect();
+        let merges = scores::merges(&pieces)?.into_iter().map(|(left, right, _)| (left.into(), right.into())).collect();
         let add_space_prefix = flag(self.gguf, "tokenizer.ggml.add_space_prefix", true)?;
         let escape = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
         let normalizer = match add_space_prefix {
@@ -412,10 +418,15 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// A model of characters, where those that are no token become the tokens of their bytes, or else unknown.
-    fn byte_fallback(&self, merges: Vec<Value>, unknown: Option<u32>) -> Value {
-        let bytes = (0..=255).all(|byte| self.ids.contains_key(&byte_piece(byte)));
-        json!({"type": "BPE", "vocab": self.vocab(), "merges": merges, "fuse_unk": true, "byte_fallback": bytes,
-            "unk_token": unknown.map(|id| &self.tokens[id as usize])})
+    fn byte_fallback<'b>(&'b self, merges: Vec<(Cow<'b, str>, Cow<'b, str>)>, unknown: Option<u32>) -> Bpe<'b> {
+        Bpe {
+            vocab: self.vocab(),
+            merges,
+            unk_token: unknown.map(|id| &self.tokens[id as usize][..]),
+            fuse_unk: true,
+            byte_fallback: (0..=255).all(|byte| self.ids.contains_key(&byte_piece(byte))),
+            ignore_merges: false,
+        }
     }
 }
 

@@ -6,10 +6,10 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::scores::{Piece, merges};
-use super::{Converted, added_token, base64, check_size, failed};
+use super::{Bpe, Converted, File, Model, added_token, base64, check_size, failed};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
@@ -78,12 +78,18 @@ pub fn sentencepiece(model: &[u8]) -> Result<Converted> {
         BPE => bpe(&pieces, &spec, unknown)?,
         _ => unigram(&pieces, &spec, unknown)?,
     };
-    let file = json!({"version": "1.0", "added_tokens": added, "normalizer": normalizer(&spec, &user_defined)?,
-        "pre_tokenizer": null, "post_processor": null, "model": model,
-        "decoder": {"type": "Sequence", "decoders": decoders}});
+    let file = File {
+        version: "1.0",
+        added_tokens: added,
+        normalizer: normalizer(&spec, &user_defined)?,
+        pre_tokenizer: Value::Null,
+        post_processor: Value::Null,
+        decoder: json!({"type": "Sequence", "decoders": decoders}),
+        model,
+    };
     let control = |text: &str| of_kind(&pieces, Kind::Control).any(|(_, piece)| piece.text == text);
     Ok(Converted {
-        json: file.to_string().into_bytes(),
+        json: file.json()?,
         eos_tokens: Some(Some(spec.eos_piece).filter(|eos| control(eos)).map(str::to_owned).into_iter().collect()),
         bos_token: Some(spec.bos_piece).filter(|bos| control(bos)).map(str::to_owned),
         ..Converted::default()
@@ -140,8 +146,8 @@ pub(super) fn byte_piece(byte: u8) -> String {
     format!("<0x{byte:02X}>")
 }
 
-fn bpe(pieces: &[SentencePiece<'_>], spec: &Spec<'_>, unknown: usize) -> Result<Value> {
-    let scored: Vec<Piece<'_>> = pieces
+fn bpe<'a>(pieces: &[SentencePiece<'a>], spec: &Spec<'_>, unknown: usize) -> Result<Model<'a>> {
+    let scored: Vec<Piece<'a>> = pieces
         .iter()
         .map(|piece| Piece {
             text: piece.text,
@@ -155,19 +161,25 @@ fn bpe(pieces: &[SentencePiece<'_>], spec: &Spec<'_>, unknown: usize) -> Result<
         let what = "is unused, though other pieces can be merged into it: that is not supported";
         return Err(failed(format!("the piece {:?} {what}", pieces[*id].text)));
     }
-    let merges: Vec<Value> = merges.into_iter().map(|(left, right, _)| json!([left, right])).collect();
-    let vocab: Map<String, Value> =
-        pieces.iter().enumerate().map(|(id, piece)| (piece.text.to_owned(), json!(id))).collect();
-    Ok(json!({"type": "BPE", "vocab": vocab, "merges": merges, "unk_token": pieces[unknown].text, "fuse_unk": true,
-        "byte_fallback": spec.byte_fallback}))
+    Ok(Model::Bpe(Bpe {
+        vocab: pieces.iter().zip(0..).map(|(piece, id)| (piece.text.into(), id)).collect(),
+        merges: merges.into_iter().map(|(left, right, _)| (left.into(), right.into())).collect(),
+        unk_token: Some(pieces[unknown].text),
+        fuse_unk: true,
+        byte_fallback: spec.byte_fallback,
+        ignore_merges: false,
+    }))
 }
 
-fn unigram(pieces: &[SentencePiece<'_>], spec: &Spec<'_>, unknown: usize) -> Result<Value> {
+fn unigram<'a>(pieces: &[SentencePiece<'a>], spec: &Spec<'_>, unknown: usize) -> Result<Model<'a>> {
     if let Some((_, piece)) = of_kind(pieces, Kind::Unused).next() {
         return Err(failed(format!("the piece {:?} is unused: that is not supported", piece.text)));
     }
-    let vocab: Vec<Value> = pieces.iter().map(|piece| json!([piece.text, f64::from(piece.score)])).collect();
-    Ok(json!({"type": "Unigram", "vocab": vocab, "unk_id": unknown, "byte_fallback": spec.byte_fallback}))
+    Ok(Model::Unigram {
+        vocab: pieces.iter().map(|piece| (piece.text, piece.score.into())).collect(),
+        unk_id: unknown,
+        byte_fallback: spec.byte_fallback,
+    })
 }
 
 fn normalizer(spec: &Spec<'_>, user_defined: &[&str]) -> Result<Value> {

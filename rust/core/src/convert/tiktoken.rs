@@ -1,14 +1,15 @@
 //! tiktoken: a file of ranks, with the pattern and the special tokens that its users know by heart. tekken, Mistral's, is
 //! the same in one JSON.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::merges::Ranked;
 use super::pre_tokenizer::Pattern;
-use super::{Converted, added_token, base64, check_size, failed, template};
+use super::{Bpe, Converted, File, Model, added_token, base64, check_size, failed, template};
 use crate::byte_level::{byte_of, char_of};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -177,19 +178,24 @@ fn ranked(
     if let Some(byte) = (0..=255_u8).find(|byte| !ranks.contains_key(&[*byte][..])) {
         return Err(failed(format!("no token stands for the byte 0x{byte:02x}")));
     }
-    let mut vocab: Map<String, Value> = tokens.iter().map(|(token, id)| (text_of(token), json!(id))).collect();
+    let mut vocab: Vec<(Cow<'_, str>, u32)> = Vec::with_capacity(tokens.len() + special_tokens.len());
+    vocab.extend(tokens.iter().map(|(token, id)| (text_of(token).into(), *id)));
+    let mut texts: HashSet<String> = HashSet::with_capacity(special_tokens.len());
     let mut added = Vec::with_capacity(special_tokens.len());
     for (token, id) in special_tokens {
-        if token.is_empty() || vocab.insert(token.clone(), json!(id)).is_some() {
+        let bytes: Option<Vec<u8>> = token.chars().map(byte_of).collect();
+        let taken = bytes.as_ref().is_some_and(|bytes| ranks.contains_key(&bytes[..]));
+        if token.is_empty() || taken || !texts.insert(token.clone()) {
             return Err(failed(format!("special token {token:?}: there is such a token already")));
         }
         if !ids.insert(*id) {
             return Err(failed(format!("special token {token:?}: {id} is the id of another token")));
         }
         // A token in the characters of the byte-level alphabet is read as the bytes they stand for.
-        if !token.is_ascii() && token.chars().all(|c| byte_of(c).is_some()) {
+        if bytes.is_some_and(|bytes| bytes != token.as_bytes()) {
             return Err(failed(format!("special token {token:?} reads as other bytes in a tokenizer.json")));
         }
+        vocab.push((token.into(), *id));
         added.push(added_token(*id, token, true));
     }
     let mut by_rank: Vec<&(Vec<u8>, u32)> = tokens.iter().filter(|(token, _)| token.len() > 1).collect();
@@ -199,15 +205,19 @@ fn ranked(
     for (token, _) in by_rank {
         // A token that is not made by merging is found whole.
         if let Some(at) = ranked.merge_of(token, 0..token.len())? {
-            merges.push(json!([text_of(&token[..at]), text_of(&token[at..])]));
+            merges.push((text_of(&token[..at]).into(), text_of(&token[at..]).into()));
         }
     }
-    let file = json!({"version": "1.0", "added_tokens": added, "normalizer": null,
-        "pre_tokenizer": pattern.pre_tokenizer(), "post_processor": post_processor,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-        "model": {"type": "BPE", "vocab": vocab, "merges": merges, "unk_token": null, "fuse_unk": false,
-            "byte_fallback": false, "ignore_merges": true}});
-    Ok(file.to_string().into_bytes())
+    let file = File {
+        version: "1.0",
+        added_tokens: added,
+        normalizer: Value::Null,
+        pre_tokenizer: pattern.pre_tokenizer(),
+        post_processor,
+        decoder: json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}),
+        model: Model::Bpe(Bpe { vocab, merges, ignore_merges: true, ..Bpe::default() }),
+    };
+    file.json()
 }
 
 fn text_of(token: &[u8]) -> String {
