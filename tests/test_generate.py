@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import logitwire as lw
 
 
 def options(request: lw.Request) -> dict[str, Any]:
-    names = ("params", "max_tokens", "stop", "include_stop", "stop_token_ids", "ignore_eos", "skip_special_tokens")
+    names = [field.name for field in fields(lw.Request) if field.name not in ("prompt_ids", "framer")]
     return {name: getattr(request, name) for name in names}
 
 

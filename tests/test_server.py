@@ -43,6 +43,7 @@ COMPLETION_BODY = {"prompt": "once\n"}
 FIELDS = [
     "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "seed",
     "stop", "stream", "stream_options", "logprobs", "top_logprobs", "n", "tools", "tool_choice", "response_format",
+    "min_tokens",
     "logit_bias", "echo", "suffix", "best_of", "user",
 ]
 # fmt: on
@@ -253,6 +254,19 @@ def test_stop(recite: Any) -> None:
             choices = [chunk["choices"][0] for chunk in chunks]
             text = "".join(c["delta" if stream else "message"].get("content", "") for c in choices)
             assert (text, choices[-1]["finish_reason"]) == ("Grüße, ", "stop")
+
+
+def test_min_tokens(recite: Any) -> None:
+    body = CHAT_BODY | {"stop": ["r", "м"], "temperature": 0, "min_tokens": 2}
+    for stream in (False, True):
+        answer = call(recite, "POST", CHAT, body | {"stream": stream})
+        chunks = events(answer.body) if stream else [answer.json]
+        text = "".join(c["choices"][0]["delta" if stream else "message"].get("content", "") for c in chunks)
+        assert text == "Grüße, "
+    for route, fields in ((CHAT, CHAT_BODY), (COMPLETIONS, COMPLETION_BODY)):
+        for min_tokens, max_tokens in ((6, 5), (-1, 5), (1.5, 5), (2**31, 5)):
+            answer = call(recite, "POST", route, fields | {"min_tokens": min_tokens, "max_tokens": max_tokens})
+            assert (answer.status, answer.json["error"]["param"]) == (400, "min_tokens")
 
 
 def test_limits_of_tokens(recite: Any) -> None:

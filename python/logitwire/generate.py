@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from logitwire._core import SamplingParams, Tokenizer, Vocab
 from logitwire.engine import Engine
@@ -27,8 +27,10 @@ class Options(TypedDict, total=False):
     top_p: float
     seed: int
     logprobs: int
+    min_tokens: int
     stop: Sequence[str]
     include_stop: bool
+    stop_tie: Literal["longest", "list"]
     stop_token_ids: Sequence[int]
     ignore_eos: bool
     skip_special_tokens: bool

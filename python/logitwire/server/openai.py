@@ -178,6 +178,7 @@ class OpenAI:
             prompt_ids=prompt_ids,
             params=params,
             max_tokens=max_tokens,
+            min_tokens=body.min_tokens or 0,
             stop=body.stops,
             framer=framer if body.stream else None,
         )
