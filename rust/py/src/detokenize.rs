@@ -56,8 +56,11 @@ impl Detokenizer {
         if self.is_over {
             (self.is_over, self.matched) = (false, None);
         }
-        if let Some(text) = self.core.step_whole(&self.vocab.core, id) {
-            let Some(stop) = &mut self.stop else { return self.vocab.texts.get(py, id, text) };
+        if let Some((text, kinds)) = self.core.step_whole(&self.vocab.core, id) {
+            let stop = match &mut self.stop {
+                Some(stop) if !stop.core.is_idle(kinds) => stop,
+                _ => return self.vocab.texts.get(py, id, text),
+            };
             let fed = stop.core.feed(text, true);
             if fed.released.is_empty() && fed.text.len() == text.len() {
                 self.matched = self.matched.or(fed.stop);
@@ -97,19 +100,22 @@ impl Detokenizer {
 
     #[staticmethod]
     #[pyo3(signature = (token_ids, streams, /))]
-    fn step_many<'py>(
-        token_ids: &Bound<'py, PyAny>,
-        streams: Vec<Bound<'py, Detokenizer>>,
-    ) -> Result<Bound<'py, PyList>> {
+    fn step_many<'py>(token_ids: &Bound<'py, PyAny>, streams: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>> {
         let py = token_ids.py();
         let ids = any_ids(token_ids)?;
+        let streams = match streams.cast::<PyList>() {
+            Ok(list) => list.clone(),
+            Err(_) => PyList::new(py, streams.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        };
         if ids.len() != streams.len() {
             let what = format!("step_many: {} token ids for {} streams", ids.len(), streams.len());
             return Err(CoreError::Shape { what }.into());
         }
-        let step =
-            |(id, stream): (u32, &Bound<'py, Self>)| stream.try_borrow_mut().map_err(PyErr::from)?.step_id(py, id);
-        let texts: Vec<_> = ids.into_iter().zip(&streams).map(step).collect::<Result<_>>()?;
+        let step = |(id, stream): (u32, Bound<'py, PyAny>)| {
+            let stream = stream.cast::<Self>().map_err(PyErr::from)?;
+            stream.try_borrow_mut().map_err(PyErr::from)?.step_id(py, id)
+        };
+        let texts: Vec<_> = ids.into_iter().zip(streams.iter()).map(step).collect::<Result<_>>()?;
         Ok(PyList::new(py, texts)?)
     }
 
