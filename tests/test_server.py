@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import openai
 import pytest
 from hypothesis import given
@@ -566,6 +567,15 @@ def test_a_vocabulary_without_a_tokenizer() -> None:
             assert answer.status == 400
             assert "token ids" in answer.json["error"]["message"]
         assert call(app, "POST", COMPLETIONS, {"prompt": [65]}).status == 200
+
+
+def test_a_completion_finishes_the_character_that_its_prompt_began() -> None:
+    rows = np.eye(256, dtype=np.float32)
+    vocab = lw.Vocab.from_bytes([bytes([byte]) for byte in range(256)])
+    with lw.Engine(lambda ids: rows[0xA9], vocab) as engine:
+        body = {"prompt": [0x78, 0xC3], "max_tokens": 1, "temperature": 0}
+        answer = call(lw.server.create_app(engine), "POST", COMPLETIONS, body)
+        assert answer.json["choices"][0]["text"] == "é"
 
 
 def test_a_closed_engine() -> None:

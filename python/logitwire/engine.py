@@ -147,6 +147,8 @@ class Engine:
             stop_token_ids=request.stop_token_ids,
             ignore_eos=request.ignore_eos,
             skip_special_tokens=request.skip_special_tokens,
+            byte_fallback=request.byte_fallback,
+            continuation=request.continuation,
             framer=request.framer,
         )
 

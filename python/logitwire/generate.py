@@ -34,6 +34,9 @@ class Options(TypedDict, total=False):
     stop_token_ids: Sequence[int]
     ignore_eos: bool
     skip_special_tokens: bool
+    byte_fallback: Literal["eager", "hf"]
+    continuation: bool
+    """Default True: the text goes on after the prompt's. False: it begins anew, as an answer in a chat does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def _submit(engine: Engine, prompt: str | Sequence[int], options: Options) -> Ge
                 "prompt is text, but there is only a Vocab", field="prompt", hint="pass token ids, or a Tokenizer"
             )
         prompt = engine.tokenizer.encode(prompt)
+    fields.setdefault("continuation", True)
     if "max_tokens" not in fields:
         fields["max_tokens"] = engine.room(len(prompt), DEFAULT_MAX_TOKENS)
     return engine.submit(Request(prompt_ids=prompt, **fields))

@@ -37,6 +37,10 @@ class Request:
     stop_token_ids: Sequence[int] = ()
     ignore_eos: bool = False
     skip_special_tokens: bool = True
+    byte_fallback: Literal["eager", "hf"] = "eager"
+    """What becomes of bytes that a token spells one by one: see `Detokenizer`."""
+    continuation: bool = False
+    """The text goes on after the prompt's, as a completion's does, instead of beginning anew, as an answer's does."""
     framer: Framer | None = None
     """Writes each piece's `frames`."""
 
