@@ -86,7 +86,7 @@ def spoiled(rng: random.Random) -> str:
 
 def plain() -> list[str]:
     """Everything written by hand, each alone and with a space before and after it."""
-    pieces = [*POOL, *emoji()[::40], *languages().values()]
+    pieces = [*AWKWARD["cases"], *POOL, *emoji()[::40], *languages().values()]
     pieces = [piece[:400] for piece in dict.fromkeys(pieces)]
     return ["", *pieces, *(" " + piece for piece in pieces), *(piece + " " for piece in pieces)]
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import corpus
 import pytest
 from conftest import VECTORS
-from peers.tokenizer import Library, Peer
+from peers.tokenizer import Library, Peer, Tiktoken
 from vocabularies import FILES, VOCABULARIES, fetch, path
 
 import logitwire as lw
@@ -27,7 +29,7 @@ pytest.importorskip("tokenizers")
 pytestmark = pytest.mark.timeout(900)  # the first test fetches
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "slow"
-N_TEXTS = 6000
+N_TEXTS = 3000
 N_STREAMS = 1000 if IS_LONG else 60  # of each kind
 DIFFERENCES: dict[str, dict[str, Any]] = json.loads((VECTORS / "vocabulary_differences.json").read_text("utf-8"))
 
@@ -77,6 +79,10 @@ class Loaded:
             with_specials.append(text[:at] + "".join(rng.choices(specials, k=rng.randint(1, 3))) + text[at:])
         return [*texts, *specials, *with_specials]
 
+    @cached_property
+    def streams(self) -> list[tuple[str, list[int]]]:
+        return list(streams(self))
+
 
 @pytest.fixture(scope="module", params=VOCABULARIES)
 def loaded(request: pytest.FixtureRequest) -> Loaded:
@@ -117,6 +123,32 @@ def test_added_special_tokens_are_those_of_the_reference(loaded: Loaded) -> None
         if theirs[0] is not None:
             differing = [text for text, ids in zip(texts, theirs, strict=True) if loaded.ours.encode(text) != ids]
             assert_only_known(loaded, name, "special tokens added", differing)
+
+
+@pytest.mark.parametrize("allow_special", [False, True])
+def test_batch_is_text_by_text(loaded: Loaded, allow_special: bool) -> None:
+    texts = loaded.texts[-1000:]
+    one_by_one = [loaded.ours.encode(text, allow_special=allow_special) for text in texts]
+    for threads in (None, 1, 3):
+        assert loaded.ours.encode_batch(texts, allow_special=allow_special, threads=threads) == one_by_one
+
+
+def test_offsets_are_those_of_the_library(loaded: Loaded) -> None:
+    """In bytes where the library counts characters. tiktoken's tokens follow each other, and all that share a character
+    have all of it."""
+    tiktoken, library = loaded.peers.get("tiktoken"), loaded.peers.get("tokenizers")
+    for text in random.Random(0).sample(loaded.texts, 3000 if IS_LONG else 300):
+        ids, offsets = loaded.ours.encode_with_offsets(text, add_special_tokens=False)
+        assert ids == loaded.ours.encode(text, add_special_tokens=False), text
+        starts = [*accumulate((len(char.encode()) for char in text), initial=0)]
+        if isinstance(tiktoken, Tiktoken):
+            cuts = [*accumulate((len(tiktoken.encoding.decode_single_token_bytes(i)) for i in ids), initial=0)]
+            before = [starts[bisect_right(starts, cut) - 1] for cut in cuts]
+            after = [starts[bisect_left(starts, cut)] for cut in cuts]
+            assert offsets == [*zip(before, after[1:], strict=False)], text
+        elif isinstance(library, Library) and len(loaded.peers) == 1:  # the very same tokenizer
+            encoding = library.encoding(text, allow_special=False)
+            assert offsets == [(starts[start], starts[end]) for start, end in encoding.offsets], text
 
 
 def test_vectors_of_llama_cpp(loaded: Loaded) -> None:
@@ -181,14 +213,15 @@ def test_text_is_that_of_the_reference(loaded: Loaded, skip_special_tokens: bool
             continue
 
         def differs(ids: list[int], peer: Peer = peer) -> bool:
-            theirs = peer.decode(ids, skip_special_tokens=skip_special_tokens)
-            return loaded.ours.decode(ids, skip_special_tokens=skip_special_tokens) != theirs
+            rule: Any = "hf" if isinstance(peer, Library) else "eager"
+            ours = loaded.ours.decode(ids, skip_special_tokens=skip_special_tokens, byte_fallback=rule)
+            return ours != peer.decode(ids, skip_special_tokens=skip_special_tokens)
 
         differing = {i for i in everything if differs([i])}
         tokens = [loaded.token(i) or "" for i in sorted(differing)]
         assert_only_known(loaded, name, "tokens skipped" if skip_special_tokens else "tokens", tokens)
         agreed = set(everything) - differing
-        for kind, ids in streams(loaded):
+        for kind, ids in loaded.streams:
             ids = [i for i in ids if i in agreed]
             assert not differs(ids), (name, kind, ids)
 
@@ -198,11 +231,28 @@ def test_text_is_that_of_the_reference(loaded: Loaded, skip_special_tokens: bool
 def test_stream_is_the_decoded_text(loaded: Loaded, skip_special_tokens: bool, byte_fallback: Any) -> None:
     options = {"skip_special_tokens": skip_special_tokens, "byte_fallback": byte_fallback}
     stream = loaded.ours.detokenizer(**options)
-    for kind, ids in streams(loaded):
+    for kind, ids in loaded.streams:
         whole = loaded.ours.decode(ids, **options)
         assert "".join([*map(stream.step, ids), stream.finish()]) == whole, (kind, ids)
         if byte_fallback == "hf" and kind != "ids beyond":
             assert whole == loaded.library.decode(ids, skip_special_tokens=skip_special_tokens), (kind, ids)
+
+
+def test_streams_stepped_together_are_those_stepped_alone(loaded: Loaded) -> None:
+    given = [ids for _, ids in loaded.streams]
+    running = [(loaded.ours.detokenizer(), iter(ids)) for ids in given]
+    texts = {id(stream): "" for stream, _ in running}
+    together, n_ticks = [*running], 0
+    while together:
+        ids = [next(ids, None) for _, ids in together]
+        together = [pair for pair, token_id in zip(together, ids, strict=True) if token_id is not None]
+        now = [stream for stream, _ in together]
+        pieces = lw.Detokenizer.step_many([token_id for token_id in ids if token_id is not None], now)
+        for stream, piece in zip(now, pieces, strict=True):
+            texts[id(stream)] += piece
+        n_ticks += 1
+    assert n_ticks == max(map(len, given)) + 1
+    assert [texts[id(s)] + s.finish() for s, _ in running] == [loaded.ours.decode(ids) for ids in given]
 
 
 @pytest.mark.parametrize("byte_fallback", ["eager", "hf"])
@@ -212,7 +262,7 @@ def test_stream_goes_on_after_a_prompt(loaded: Loaded, skip_special_tokens: bool
     rng = random.Random(loaded.name)
     is_byte_level = loaded.ours.token_to_id("<0x80>") is None
     options = {"skip_special_tokens": skip_special_tokens, "byte_fallback": byte_fallback}
-    for kind, ids in streams(loaded):
+    for kind, ids in loaded.streams:
         whole, cut = loaded.ours.decode(ids, **options), rng.randint(0, len(ids))
         first = loaded.ours.detokenizer(**options)
         shown = "".join(map(first.step, ids[:cut]))

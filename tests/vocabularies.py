@@ -8,6 +8,7 @@ of a vocabulary is in `test_vocabularies.py`.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import mmap
@@ -26,11 +27,15 @@ from typing import Any
 
 from peers.tokenizer import (
     CONTROL,
+    UNKNOWN,
     Library,
     Peer,
+    SentencePiece,
     Tiktoken,
+    byte_level_library,
     gguf_library,
     ranks,
+    sentencepiece_library,
 )
 
 import logitwire as lw
@@ -128,6 +133,51 @@ def sha256(path: Path) -> str:
 
 
 GPT_2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+CL100K = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_2 = CL100K.replace("{1,3}", "")
+QWEN_3_5 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def numbered(first: int, names: str) -> dict[str, int]:
+    return {name: first + i for i, name in enumerate(names.split())}
+
+
+GPT_2_SPECIAL = {"<|endoftext|>": 50_256}
+CL100K_SPECIAL = numbered(100_257, "<|endoftext|> <|fim_prefix|> <|fim_middle|> <|fim_suffix|>") | {
+    "<|endofprompt|>": 100_276
+}
+O200K_SPECIAL = {"<|endoftext|>": 199_999, "<|endofprompt|>": 200_018}
+LLAMA_3_SPECIAL = numbered(
+    128_000,
+    "<|begin_of_text|> <|end_of_text|> <|reserved_special_token_0|> <|reserved_special_token_1|> "
+    "<|finetune_right_pad_id|> <|step_id|> <|start_header_id|> <|end_header_id|> <|eom_id|> <|eot_id|> <|python_tag|> "
+    "<|image|> " + " ".join(f"<|reserved_special_token_{i}|>" for i in range(2, 246)),
+)
+LLAMA_4_SPECIAL = numbered(
+    200_000,
+    "<|begin_of_text|> <|end_of_text|> <|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|header_start|> <|header_end|> "
+    "<|eom|> <|eot|> <|step|>",
+)
+QWEN_SPECIAL = numbered(
+    151_643, "<|endoftext|> <|im_start|> <|im_end|> " + " ".join(f"<|extra_{i}|>" for i in range(205))
+)
+TEKKEN_SPECIAL = numbered(
+    0,
+    "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS] [TOOL_CALLS] "
+    "[IMG] <pad> [IMG_BREAK] [IMG_END] [PREFIX] [MIDDLE] [SUFFIX] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CONTENT]",
+)
+QWEN_3_6_SPECIAL = numbered(248_044, "<|endoftext|> <|im_start|> <|im_end|>")
 
 
 @dataclass(frozen=True)
@@ -139,6 +189,28 @@ class Vocabulary:
     """By name, the libraries that are right about it: equal ids."""
     library: Callable[[], Library]
     """Hugging Face's tokenizer with the same tokens and decoder."""
+
+
+def tiktoken(file: str, name: str, pattern: str, special_tokens: dict[str, int]) -> Vocabulary:
+    def read() -> dict[bytes, int]:
+        return ranks(path(file).read_bytes())
+
+    return Vocabulary(
+        load=lambda: lw.Tokenizer.from_tiktoken(path(file), pattern=name, special_tokens=special_tokens),
+        peers={"tiktoken": lambda: Tiktoken(read(), pattern, special_tokens)},
+        library=lambda: Library(byte_level_library(read(), special_tokens)),
+    )
+
+
+def sentencepiece(file: str) -> Vocabulary:
+    def library() -> Library:
+        return Library(sentencepiece_library(path(file)))
+
+    return Vocabulary(
+        load=lambda: lw.Tokenizer.from_sentencepiece(path(file)),
+        peers={"sentencepiece": lambda: SentencePiece(path(file)), "tokenizers": library},
+        library=library,
+    )
 
 
 def hugging_face(file: str) -> Vocabulary:
@@ -153,7 +225,30 @@ def hugging_face(file: str) -> Vocabulary:
 def gpt_2() -> Tiktoken:
     """p50k is GPT-2's with a few runs of spaces after it."""
     shared = {token: rank for token, rank in ranks(path("p50k.tiktoken").read_bytes()).items() if rank < 50_256}
-    return Tiktoken(shared, GPT_2, {"<|endoftext|>": 50_256})
+    return Tiktoken(shared, GPT_2, GPT_2_SPECIAL)
+
+
+def tekken(file: str) -> Vocabulary:
+    @cache
+    def read() -> tuple[str, dict[bytes, int], dict[str, int]]:
+        """The pattern; the tokens, whose ids begin after those of the special ones; the special ones."""
+        model = json.loads(path(file).read_bytes())
+        config = model["config"]
+        n_special = config["default_num_special_tokens"]
+        n_tokens = config["default_vocab_size"] - n_special
+        tokens = {base64.b64decode(t["token_bytes"]): t["rank"] + n_special for t in model["vocab"][:n_tokens]}
+        special = TEKKEN_SPECIAL | {f"<SPECIAL_{i}>": i for i in range(len(TEKKEN_SPECIAL), n_special)}
+        return config["pattern"], tokens, special
+
+    def peer() -> Tiktoken:
+        pattern, tokens, special = read()
+        return Tiktoken(tokens, pattern, special)
+
+    return Vocabulary(
+        load=lambda: lw.Tokenizer.from_tekken(path(file)),
+        peers={"tiktoken": peer},
+        library=lambda: Library(byte_level_library(*read()[1:])),
+    )
 
 
 def word_piece(file: str) -> Vocabulary:
@@ -172,9 +267,38 @@ def word_piece(file: str) -> Vocabulary:
         return Library(tokenizers.Tokenizer.from_str(bert.to_str()))
 
     return Vocabulary(
-        load=lambda: lw.Tokenizer.from_json(library().tokenizer.to_str()),
-        peers={"tokenizers": library},
-        library=library,
+        load=lambda: lw.Tokenizer.from_tokenizers(library().tokenizer), peers={"tokenizers": library}, library=library
+    )
+
+
+def unigram(file: str) -> Vocabulary:
+    """XLM-RoBERTa's, put together as its `tokenizer.json` is."""
+
+    def library() -> Library:
+        import tokenizers
+        from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+        metadata = gguf(file).metadata
+        tokens = metadata["tokenizer.ggml.tokens"]
+        scores = list(zip(tokens, metadata["tokenizer.ggml.scores"], strict=True))
+        unknown, bos, eos = (metadata[f"tokenizer.ggml.{name}_token_id"] for name in ("unknown", "bos", "eos"))
+        xlm_r = tokenizers.Tokenizer(models.Unigram(scores, unk_id=unknown))
+        charsmap = normalizers.Precompiled(bytes(metadata["tokenizer.ggml.precompiled_charsmap"]))
+        xlm_r.normalizer = normalizers.Sequence([charsmap, normalizers.Replace(tokenizers.Regex(" {2,}"), " ")])
+        xlm_r.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
+        )
+        xlm_r.post_processor = processors.TemplateProcessing(
+            single=f"{tokens[bos]} $A {tokens[eos]}", special_tokens=[(tokens[i], i) for i in (bos, eos)]
+        )
+        xlm_r.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+        kinds = metadata["tokenizer.ggml.token_type"]
+        special = [token for token, kind in zip(tokens, kinds, strict=True) if kind in (CONTROL, UNKNOWN)]
+        xlm_r.add_special_tokens([tokenizers.AddedToken(token, normalized=False) for token in special])
+        return Library(xlm_r)
+
+    return Vocabulary(
+        load=lambda: lw.Tokenizer.from_tokenizers(library().tokenizer), peers={"tokenizers": library}, library=library
     )
 
 
@@ -197,14 +321,28 @@ def from_gguf(file: str, **peers: Callable[[], Peer]) -> Vocabulary:
 
 
 VOCABULARIES = {
+    "p50k": tiktoken("p50k.tiktoken", "gpt2", GPT_2, GPT_2_SPECIAL),
+    "cl100k": tiktoken("cl100k.tiktoken", "cl100k", CL100K, CL100K_SPECIAL),
+    "o200k": tiktoken("o200k.tiktoken", "o200k", O200K, O200K_SPECIAL),
+    "llama-3": tiktoken("llama-3.tiktoken", "llama3", CL100K, LLAMA_3_SPECIAL),
+    "llama-4": tiktoken("llama-4.tiktoken", "llama4", O200K, LLAMA_4_SPECIAL),
+    "qwen": tiktoken("qwen.tiktoken", "qwen2", QWEN_2, QWEN_SPECIAL),
+    "qwen-3.6": tiktoken("qwen-3.6.tiktoken", "qwen35", QWEN_3_5, QWEN_3_6_SPECIAL),
+    "tekken": tekken("tekken.json"),
+    "mistral-v1": sentencepiece("mistral-v1.model"),
+    "mistral-v3": sentencepiece("mistral-v3.model"),
     "deepseek-v4": hugging_face("deepseek-v4.json"),
     "claude": hugging_face("claude.json"),
     "bert": word_piece("bert-bge.gguf"),
+    "xlm-r": unigram("nomic-bert-moe.gguf"),
     "smollm2": from_gguf("smollm2"),
     "gpt-2": from_gguf("gpt-2.gguf", tiktoken=gpt_2),
-    "starcoder": from_gguf("starcoder.gguf"),
+    **{
+        name: from_gguf(f"{name}.gguf")
+        for name in "command-r deepseek-coder deepseek-llm falcon gemma-4 llama-bpe llama-spm mpt phi-3 qwen2 qwen35 "
+        "refact starcoder aquila baichuan gpt-neox".split()
+    },
 }
-
 
 if __name__ == "__main__":
     fetch()

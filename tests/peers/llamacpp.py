@@ -6,6 +6,7 @@ sizes and places are checked against the library's own defaults before anything 
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 from collections.abc import Sequence
 from os import PathLike, fspath
@@ -37,6 +38,7 @@ void llama_free(void *context);
 void *llama_model_get_vocab(void *model);
 int32_t llama_vocab_n_tokens(void *vocab);
 int llama_vocab_type(void *vocab);
+int llama_vocab_get_attr(void *vocab, int32_t token);
 llama_batch llama_batch_init(int32_t n_tokens, int32_t embd, int32_t n_seq_max);
 void llama_batch_free(llama_batch batch);
 int32_t llama_decode(void *context, llama_batch batch);
@@ -47,6 +49,10 @@ int32_t llama_token_to_piece(void *vocab, int32_t token, char *buffer, int32_t l
 """)
 
 SENTENCEPIECE = 1  # enum llama_vocab_type
+BYTE = 1 << 5  # enum llama_token_attr
+
+# A U+FFFD for each byte that is part of no character.
+codecs.register_error("each byte", lambda error: ("\ufffd" * (error.end - error.start), error.end))
 
 
 def _load() -> object:
@@ -79,6 +85,7 @@ class LlamaCpp:
         self._vocab = _lib.llama_model_get_vocab(self._model)
         self.vocab_size = _lib.llama_vocab_n_tokens(self._vocab)
         self._is_sentencepiece = _lib.llama_vocab_type(self._vocab) == SENTENCEPIECE
+        self._has_byte_tokens = any(_lib.llama_vocab_get_attr(self._vocab, i) & BYTE for i in range(self.vocab_size))
 
     def close(self) -> None:
         _lib.llama_model_free(self._model)
@@ -103,7 +110,7 @@ class LlamaCpp:
         if self._is_sentencepiece:
             return None
         pieces = [self._piece(i, special=not skip_special_tokens) for i in ids]
-        return b"".join(pieces).decode("utf-8", "replace")
+        return b"".join(pieces).decode("utf-8", "each byte" if self._has_byte_tokens else "replace")
 
     def _piece(self, token_id: int, *, special: bool) -> bytes:
         room = 64

@@ -61,8 +61,9 @@ class SentencePiece:
         return None
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str | None:
-        """A control token has no text there, so there is no other way than to skip it."""
-        text: str = self.processor.decode(list(ids))
+        """A control token has no text there, so there is no other way than to skip it; one inside a character's bytes
+        would break the character."""
+        text: str = self.processor.decode([i for i in ids if not self.processor.is_control(i)])
         return text if skip_special_tokens else None
 
 
@@ -112,6 +113,8 @@ def byte_level_library(tokens: Mapping[bytes, int], special_tokens: Mapping[str,
 
 # The kinds of a token in SentencePiece's models, and in GGUF's `tokenizer.ggml.token_type`.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+# llama.cpp takes these for control tokens even where the file says less.
+ENDS = {"</s>", "<|tool_response>"}
 NEVER = -1e9  # a score that never wins
 
 
@@ -202,8 +205,9 @@ def gguf_library(metadata: Mapping[str, Any]) -> Any:
         has_prefix = metadata.get("tokenizer.ggml.add_space_prefix", True)
         steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
         library.decoder = decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if has_prefix else steps)
-    for token, kind in zip(tokens, kinds, strict=True):
-        if kind in (UNKNOWN, CONTROL):
+    eos = metadata["tokenizer.ggml.eos_token_id"]
+    for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
+        if kind in (UNKNOWN, CONTROL) or i == eos or (kind == USER_DEFINED and token in ENDS):
             library.add_special_tokens([tokenizers.AddedToken(token, normalized=False, special=True)])
         elif kind == USER_DEFINED:
             library.add_tokens([tokenizers.AddedToken(token, normalized=False)])

@@ -97,13 +97,7 @@ class OpenAI:
         if body.max_completion_tokens is not None:
             names["max_tokens"] = "max_completion_tokens"
         generation = self._submit(
-            body,
-            prompt_ids,
-            names=names,
-            max_tokens=max_tokens,
-            logprobs=logprobs,
-            framer=framer,
-            continuation=False,
+            body, prompt_ids, names=names, max_tokens=max_tokens, logprobs=logprobs, framer=framer
         )
         if not body.stream:
             return Whole([generation], lambda pieces: whole_chat(identity, self._engine.vocab, generation, pieces[0]))
@@ -134,7 +128,6 @@ class OpenAI:
                     ),
                     logprobs=logprobs,
                     framer=framer,
-                    continuation=True,
                 )
                 generations.append(generation)
         except Exception:
@@ -171,7 +164,6 @@ class OpenAI:
         max_tokens: int | None,
         logprobs: int | None,
         framer: sse.Framer,
-        continuation: bool,
     ) -> Generation:
         """names: what the client calls the engine's fields, for errors."""
         params = SamplingParams(
@@ -186,9 +178,7 @@ class OpenAI:
             prompt_ids=prompt_ids,
             params=params,
             max_tokens=max_tokens,
-            min_tokens=body.min_tokens or 0,
             stop=body.stops,
-            continuation=continuation,
             framer=framer if body.stream else None,
         )
         self._engine.start()

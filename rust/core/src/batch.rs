@@ -75,7 +75,8 @@ impl Batch {
 
     /// Start a request.
     pub fn add(&mut self, options: LineOptions, prompt_ids: &[i64]) -> Result<i64> {
-        Ok(self.lines.add(Line::new(self.vocab.clone(), options, prompt_ids)?))
+        self.vocab.check(prompt_ids.iter().copied())?;
+        Ok(self.lines.add(Line::new(self.vocab.clone(), options)?))
     }
 
     /// End a request.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::byte_kinds::ByteKinds;
 use crate::decoder::{self, Decoder, Joiner, Library};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -169,8 +168,6 @@ pub(crate) struct Table {
     marks: Vec<u8>,
 }
 
-// The upper half of the marks are the kinds of the bytes.
-
 /// One row of a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TokenBytes<'a> {
@@ -205,7 +202,7 @@ impl Table {
                 true => PRESENT | BYTE,
                 false if std::str::from_utf8(bytes).is_ok() => PRESENT | WHOLE,
                 false => PRESENT,
-            } | ByteKinds::of(bytes).to_marks();
+            };
         }
         self.offsets.push(self.bytes.len() as u32);
         self.marks.push(marks);

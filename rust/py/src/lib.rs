@@ -12,7 +12,6 @@ mod sample;
 mod sse;
 mod stop;
 mod template;
-mod texts;
 mod tokenize;
 mod vocab;
 
