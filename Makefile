@@ -10,10 +10,23 @@ export CARGO_TARGET_DIR ?= $(abspath $(BUILD))
 override VENV := $(abspath $(VENV))
 override BUILD := $(abspath $(BUILD))
 BIN := $(VENV)/bin
+BENCH := $(BUILD)/bench
 new-enough = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
 
+# Timed: what is named $(1), of the files $(2), into a JSON.
+define benchmark
+mkdir -p $(BENCH)/figures
+OPENBLAS_NUM_THREADS=1 $(BENCH)/bin/python -m pytest $(2) -o python_files='bench_*.py' -o timeout=600 --benchmark-enable \
+	--benchmark-only --benchmark-max-time=0.3 --benchmark-min-rounds=3 --benchmark-columns=min,rounds \
+	--benchmark-json=$(BENCH)/figures/$(1).json
+endef
+define newline
+
+
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev all lint format clippy rust ruff types environment wheel install stubs python smoke bench vocabularies locks clean
+.PHONY: help demo test dev all lint format clippy rust ruff types environment wheel install stubs python smoke bench growth figures vllm vocabularies locks clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -89,9 +102,30 @@ python:
 smoke:
 	BUILD=$(BUILD) .ci/smoke $(BIN)/python
 
-bench: environment ## the benchmarks, on a release build
-	PIP_QUIET=1 VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --locked --release
-	$(BIN)/python -m pytest benches -o python_files='bench_*.py' --benchmark-enable --benchmark-only
+bench: $(BENCH)/.built ## the benchmarks beside other libraries, on a release build (T=stop: one noun's)
+	$(call benchmark,$(or $(T),all),benches$(if $(T),/bench_$(T).py))
+
+growth: $(BENCH)/.built ## plot how the time of a token grows where windows of text never close
+	$(BENCH)/bin/python benches/growth.py --out $(BENCH)/figures
+
+figures: $(BENCH)/.built growth ## measure what docs/benchmarks.md says, and write it there (30 minutes, on a quiet machine)
+	$(foreach noun,detokenize stop tokenize,$(call benchmark,$(noun),benches/bench_$(noun).py)$(newline))
+	$(BENCH)/bin/python benches/report.py $(BENCH)/figures docs
+
+vllm: $(BENCH)/.locked ## fetch the files of vLLM that benchmarks read (0.3 GB, of which 0.1 MB is kept)
+	$(BENCH)/bin/python benches/libraries/vllm.py
+
+# Always asks maturin, which knows whether anything changed.
+.PHONY: $(BENCH)/.built
+$(BENCH)/.built: $(BENCH)/.locked
+	PIP_QUIET=1 VIRTUAL_ENV=$(BENCH) $(BENCH)/bin/maturin develop --quiet --locked --release
+
+$(BENCH)/.locked: requirements/test.txt requirements/peers.txt requirements/benches.txt
+	$(new-enough)
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(BENCH)/bin/pip install --quiet --no-deps --require-hashes $(addprefix -r ,$^)
+	$(if $(TORCH),$(BENCH)/bin/pip install --quiet --no-deps $(TORCH))
+	touch $@
 
 vocabularies: dev ## fetch the real vocabularies that tests read (0.1 GB, once)
 	$(BIN)/python tests/vocabularies.py
@@ -99,7 +133,7 @@ vocabularies: dev ## fetch the real vocabularies that tests read (0.1 GB, once)
 locks: ## resolve requirements/*.in again (torch's build for the CPU must be where pip looks)
 	$(PYTHON) -m venv --clear $(BUILD)/locks
 	$(BUILD)/locks/bin/pip install --quiet pip-tools
-	cd requirements && for name in test peers; do \
+	cd requirements && for name in test peers benches; do \
 		$(BUILD)/locks/bin/pip-compile --quiet --no-header --generate-hashes --strip-extras --no-emit-index-url \
 			--no-emit-find-links --no-allow-unsafe --unsafe-package torch --output-file $$name.txt $$name.in && \
 		sed -i '/^# WARNING/,$$d' $$name.txt || exit; \

@@ -265,9 +265,14 @@ def test_tokenize(run: Run, tokenizer: None) -> None:
     ]
     assert run("tokenize", "<|", "--ids").out == "60 124\n"
     assert run("tokenize", "", "--ids") == Result(0, "\n", "")
+    assert run("tokenize", "hé", "--offsets").out == '104\t68\t"h"\t0:1\n195\tc3\t\t1:3\n169\ta9\t\t1:3\n'
+    assert json.loads(run("tokenize", "<|end|>", "--json", "--allow-special", "--offsets").out) == [
+        {"id": 259, "bytes": "3c7c656e647c3e", "text": "<|end|>", "special": True, "start": 0, "end": 7}
+    ]
 
 
 def test_tokenize_has_one_shape(run: Run, tokenizer: None) -> None:
+    one_error(run("tokenize", "x", "--ids", "--offsets"), 2, "--offsets")
     one_error(run("tokenize", "x", "--ids", "--json"), 2, "--ids and --json", "logitwire tokenize --help")
 
 

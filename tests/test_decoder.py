@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from reference import decoder as reference
 
@@ -331,3 +332,74 @@ def test_hostile_decoders_are_refused(decoder: Decoder, limit: str | None) -> No
     with pytest.raises(lw.errors.LimitError) as caught:
         lw.Tokenizer.from_json(tokenizer_json(decoder))
     assert caught.value.limit == limit
+
+
+@pytest.mark.parametrize("name", ["byte level", "llama 2", "word piece", "suffix", "none"])
+def test_a_stream_with_stops_is_both_stations(name: str) -> None:
+    rng = random.Random(name)
+    tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED[name]))
+    texts = ["a", "ab", " a", "b a", "aa", "éa", ".", "x" * 20, "\ufffd", "ba"]
+    n_matched = 0
+    for _ in range(1500):
+        ids = random_ids(rng)
+        stops = rng.sample(texts, rng.randint(1, 3))
+        options = {"include_stop": rng.random() < 0.5, "tie": rng.choice(["longest", "list"])}
+        matcher = lw.StopMatcher(stops, **options)
+        both, plain = tokenizer.detokenizer(stop=matcher), tokenizer.detokenizer()
+        stop = None
+        for token_id in ids:
+            text, found = matcher.feed(plain.step(token_id))
+            assert both.step(token_id) == text
+            stop = stop or found
+            assert both.stop == stop
+        text, found = matcher.feed(plain.finish())
+        assert both.finish() == text + matcher.finish()
+        assert both.stop == (stop or found)
+        n_matched += both.stop is not None
+        assert (both.step(STRINGS.index("漢")), both.stop) == (plain.step(STRINGS.index("漢")), None)
+    assert n_matched > 150
+
+
+def test_a_stream_takes_stop_strings_too_and_never_the_state_of_a_matcher() -> None:
+    tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED["gemma"]))
+    a, b = STRINGS.index("a"), STRINGS.index("b")
+    matcher = lw.StopMatcher(["ab"])
+    assert matcher.feed("a") == ("", None)
+    stream = tokenizer.detokenizer(stop=matcher)
+    assert (stream.step(b), stream.stop) == ("b", None)
+    stream = tokenizer.detokenizer(stop=["ab"])
+    copy = stream.copy()
+    assert (stream.step(a), stream.step(b), stream.step(a), stream.stop) == ("", "", "", "ab")
+    assert (copy.step(b), copy.stop, stream.copy().stop) == ("b", None, "ab")
+    stream.reset()
+    assert (stream.step(b), stream.stop) == ("b", None)
+    with pytest.raises(lw.errors.ParameterError, match="stop"):
+        tokenizer.detokenizer(stop=[""])
+
+
+@pytest.mark.parametrize("name", ["byte level", "llama 2", "gemma", "word piece", "suffix", "bytes, metaspace"])
+@pytest.mark.parametrize("continuation", [False, True])
+@pytest.mark.parametrize("rule", ["eager", "hf"])
+def test_the_line_streams_as_the_station_does(name: str, continuation: bool, rule: Any) -> None:
+    rng = random.Random(name)
+    tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED[name]))
+    batch = lw.Batch(tokenizer.vocab)
+    for _ in range(40):
+        ids = [i for i in random_ids(rng) if 0 <= i < len(STRINGS)] or [0]
+        cut = rng.randrange(len(ids))
+        slot = batch.add(
+            lw.SamplingParams(temperature=0),
+            ids[:cut],
+            max_tokens=len(ids) - cut,
+            byte_fallback=rule,
+            continuation=continuation,
+        )
+        stream = tokenizer.detokenizer(byte_fallback=rule, prompt_ids=ids[:cut] if continuation else None)
+        for token_id in ids[cut:]:
+            row = np.zeros((1, len(tokenizer)), np.float32)
+            row[0, token_id] = 9
+            out = batch.step(row, [slot])
+            text = stream.step(token_id) + (stream.finish() if out.finish[0] else "")
+            assert out.text.decode() == text, (name, ids, cut)
+        assert out.finish[0] == lw.FinishReason.LENGTH
+        batch.remove(slot)

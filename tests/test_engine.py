@@ -32,8 +32,19 @@ def requests() -> list[lw.Request]:
         {"params": lw.SamplingParams(seed=3, top_p=0.6), "max_tokens": 1},
         {"params": lw.SamplingParams(seed=4, temperature=0.7), "max_tokens": 33, "ignore_eos": True},
         {"params": lw.SamplingParams(seed=5, logprobs=0), "max_tokens": 12, "skip_special_tokens": False},
-        {"params": lw.SamplingParams(seed=6), "max_tokens": 28, "stop_token_ids": list(range(100, 140))},
-        {"params": lw.SamplingParams(seed=7), "max_tokens": 18, "stop": ["t", "ing "], "include_stop": True},
+        {
+            "params": lw.SamplingParams(seed=6),
+            "max_tokens": 28,
+            "stop_token_ids": list(range(100, 140)),
+            "min_tokens": 9,
+        },
+        {
+            "params": lw.SamplingParams(seed=7),
+            "max_tokens": 18,
+            "stop": ["t", "ing "],
+            "include_stop": True,
+            "stop_tie": "list",
+        },
     ]
     return [
         lw.Request(prompt_ids=prompt, framer=lw.sse.Framer("chat", id=f"r{i}", model="null", created=i), **option)
@@ -62,8 +73,10 @@ def alone(request: lw.Request, *, vocab_size: int = PADDED) -> Outcome:
         request.params,
         vocab_size=vocab_size,
         max_tokens=request.max_tokens,
+        min_tokens=request.min_tokens,
         stop=request.stop,
         include_stop=request.include_stop,
+        stop_tie=request.stop_tie,
         stop_token_ids=request.stop_token_ids,
         ignore_eos=request.ignore_eos,
         skip_special_tokens=request.skip_special_tokens,
@@ -337,6 +350,15 @@ def test_endings() -> None:
     assert ending(hello, stop=["zz", "o"]) == ("hell", "stop", "o", n - 1)
     assert ending(hello, stop=["ell"], include_stop=True)[:3] == ("hell", "stop", "ell")
     assert ending(hello, stop_token_ids=hello[:1]) == ("", "stop", None, 1)
+    assert ending(hello, stop=["</s>"]) == ("hello", "stop", "</s>", n)
+    assert ending(hello, stop=["</s>"], include_stop=True) == ("hello</s>", "stop", "</s>", n)
+    assert ending(ids("lo", "lo"), stop=["lo", "o"], min_tokens=len(ids("lo"))) == (
+        "lo",
+        "stop",
+        "lo",
+        len(ids("lolo")),
+    )
+    assert ending(hello, stop=["o", "lo"], stop_tie="list")[:3] == ("hell", "stop", "o")
     assert ending([*hello, *hello], ignore_eos=True, max_tokens=n + 1)[1:] == ("length", None, n + 1)
     shown = ending([*hello, *hello], ignore_eos=True, max_tokens=n, skip_special_tokens=False)
     assert shown == ("hello</s>", "length", None, n)
@@ -377,6 +399,12 @@ def test_max_tokens_out_of_range(max_tokens: int) -> None:
     assert refused(lw.ParameterError, max_tokens=max_tokens).field == "max_tokens"
 
 
+@pytest.mark.parametrize(("min_tokens", "max_tokens"), [(-1, None), (6, 5), (20, None), (2**40, None)])
+def test_min_tokens_out_of_range(min_tokens: int, max_tokens: int | None) -> None:
+    error = refused(lw.ParameterError, min_tokens=min_tokens, max_tokens=max_tokens)
+    assert (error.field, error.http_status) == ("min_tokens", 400)
+
+
 @pytest.mark.parametrize("token_id", [-1, len(VOCAB), PADDED, 2**31, 2**40])
 def test_unknown_ids(token_id: int) -> None:
     assert refused(lw.TokenIdError, prompt_ids=[1, token_id, 2]).token_id == token_id
@@ -397,6 +425,7 @@ def test_more_tokens_than_there_is_room_for() -> None:
 def test_stops_out_of_range() -> None:
     refused(lw.ParameterError, stop=[""])
     refused(lw.LimitError, stop=["x"] * 17)
+    refused(lw.ParameterError, stop=["x"], stop_tie="first")
 
 
 def test_requests_do_not_change() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import logitwire as lw
 
 
 def options(request: lw.Request) -> dict[str, Any]:
-    names = ("params", "max_tokens", "stop", "include_stop", "stop_token_ids", "ignore_eos", "skip_special_tokens")
+    names = [field.name for field in fields(lw.Request) if field.name not in ("prompt_ids", "framer")]
     return {name: getattr(request, name) for name in names}
 
 
@@ -259,3 +261,27 @@ def test_what_nobody_asked_for_fits_into_the_context() -> None:
     assert (len(completion.token_ids), completion.finish_reason) == (7, "length")
     with pytest.raises(lw.ParameterError, match="max_tokens"):
         lw.generate(Short(PADDED), TOKENIZER, [1, 2, 3], max_tokens=8)
+
+
+def test_a_completion_goes_on_after_its_prompt_and_an_answer_begins_anew() -> None:
+    """A vocabulary that marks word beginnings: only an answer's first word loses its blank."""
+    words = ["▁Once", "▁upon", "▁a", "▁time", "<0xC3>", "<0xA9>", "<0xFF>"]
+    replace = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    decoder = {"type": "Sequence", "decoders": [replace, {"type": "ByteFallback"}, {"type": "Fuse"}, strip]}
+    model = {"type": "WordLevel", "vocab": {word: i for i, word in enumerate(words)}, "unk_token": "▁a"}
+    tokenizer = lw.Tokenizer.from_json(json.dumps({"version": "1.0", "decoder": decoder, "model": model}))
+    rows = np.eye(len(words), dtype=np.float32)
+
+    def counts_up(token_ids: Any) -> np.ndarray:
+        return rows[(token_ids[-1] + 1) % len(words)]
+
+    def text(prompt: list[int], n: int, **options: Any) -> str:
+        return lw.generate(counts_up, tokenizer, prompt, max_tokens=n, temperature=0, **options).text
+
+    assert text([0], 3) == " upon a time"
+    assert text([0], 3, continuation=False) == "upon a time"
+    assert text([0, 4], 1) == "é"
+    assert text([3], 3) == "é\ufffd"
+    assert text([3], 3, byte_fallback="hf") == "\ufffd\ufffd\ufffd"
+    assert lw.generate(counts_up, tokenizer, [0], max_tokens=9, temperature=0, stop=[" a"]).text == " upon"

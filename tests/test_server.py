@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import openai
 import pytest
 from hypothesis import given
@@ -43,6 +44,7 @@ COMPLETION_BODY = {"prompt": "once\n"}
 FIELDS = [
     "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "seed",
     "stop", "stream", "stream_options", "logprobs", "top_logprobs", "n", "tools", "tool_choice", "response_format",
+    "min_tokens",
     "logit_bias", "echo", "suffix", "best_of", "user",
 ]
 # fmt: on
@@ -253,6 +255,19 @@ def test_stop(recite: Any) -> None:
             choices = [chunk["choices"][0] for chunk in chunks]
             text = "".join(c["delta" if stream else "message"].get("content", "") for c in choices)
             assert (text, choices[-1]["finish_reason"]) == ("Grüße, ", "stop")
+
+
+def test_min_tokens(recite: Any) -> None:
+    body = CHAT_BODY | {"stop": ["r", "м"], "temperature": 0, "min_tokens": 2}
+    for stream in (False, True):
+        answer = call(recite, "POST", CHAT, body | {"stream": stream})
+        chunks = events(answer.body) if stream else [answer.json]
+        text = "".join(c["choices"][0]["delta" if stream else "message"].get("content", "") for c in chunks)
+        assert text == "Grüße, "
+    for route, fields in ((CHAT, CHAT_BODY), (COMPLETIONS, COMPLETION_BODY)):
+        for min_tokens, max_tokens in ((6, 5), (-1, 5), (1.5, 5), (2**31, 5)):
+            answer = call(recite, "POST", route, fields | {"min_tokens": min_tokens, "max_tokens": max_tokens})
+            assert (answer.status, answer.json["error"]["param"]) == (400, "min_tokens")
 
 
 def test_limits_of_tokens(recite: Any) -> None:
@@ -552,6 +567,15 @@ def test_a_vocabulary_without_a_tokenizer() -> None:
             assert answer.status == 400
             assert "token ids" in answer.json["error"]["message"]
         assert call(app, "POST", COMPLETIONS, {"prompt": [65]}).status == 200
+
+
+def test_a_completion_finishes_the_character_that_its_prompt_began() -> None:
+    rows = np.eye(256, dtype=np.float32)
+    vocab = lw.Vocab.from_bytes([bytes([byte]) for byte in range(256)])
+    with lw.Engine(lambda ids: rows[0xA9], vocab) as engine:
+        body = {"prompt": [0x78, 0xC3], "max_tokens": 1, "temperature": 0}
+        answer = call(lw.server.create_app(engine), "POST", COMPLETIONS, body)
+        assert answer.json["choices"][0]["text"] == "é"
 
 
 def test_a_closed_engine() -> None:

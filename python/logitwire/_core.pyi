@@ -98,6 +98,7 @@ class Vocab:
         skip_special_tokens: bool = True,
         byte_fallback: Literal["eager", "hf"] = "eager",
         prompt_ids: Iterable[int] | None = None,
+        stop: Sequence[str] | StopMatcher | None = None,
     ) -> Detokenizer:
         """A new stream: see Detokenizer."""
 
@@ -243,6 +244,7 @@ class Tokenizer:
         skip_special_tokens: bool = True,
         byte_fallback: Literal["eager", "hf"] = "eager",
         prompt_ids: Iterable[int] | None = None,
+        stop: Sequence[str] | StopMatcher | None = None,
     ) -> Detokenizer:
         """A new stream: see Detokenizer."""
 
@@ -278,6 +280,9 @@ class Detokenizer:
     character that the prompt left unfinished is finished. Without it the text begins with the stream, and a vocabulary
     that marks word beginnings (SentencePiece) drops the first one's space.
 
+    stop: stop strings, or a StopMatcher with options of its own, to which the stream adds less than a call of
+    `StopMatcher.feed` does. Text is then what is safe to show, and nothing after a match.
+
     Ill-formed UTF-8 becomes one U+FFFD for each maximal subpart (Unicode 15, 3.9, "U+FFFD Substitution of Maximal
     Subparts"), as `bytes.decode("utf-8", "replace")` does.
 
@@ -296,6 +301,10 @@ class Detokenizer:
 
         Raises ArrayError if there are not as many streams as ids.
         """
+
+    @property
+    def stop(self) -> str | None:
+        """The stop string that the text has ended at. After `finish` it stands until the next step."""
 
     def finish(self) -> str:
         """The text still held (an unfinished character is one U+FFFD); afterwards the stream is new and fresh."""
@@ -562,6 +571,8 @@ class Batch:
         stop_token_ids: Iterable[int] | None = None,
         ignore_eos: bool = False,
         skip_special_tokens: bool = True,
+        byte_fallback: Literal["eager", "hf"] = "eager",
+        continuation: bool = False,
         framer: Framer | None = None,
     ) -> int:
         """Start a request and return its slot.
@@ -573,6 +584,9 @@ class Batch:
             and tie; what it has seen does not count.
         include_stop: the text ends with the stop string.
         stop_token_ids: ids that end it without text, like the vocabulary's eos ids, which `ignore_eos` disarms.
+        skip_special_tokens, byte_fallback: as in Detokenizer.
+        continuation: the text goes on after the prompt's, as a completion's does, instead of beginning anew, as an
+            answer in a chat does: see `prompt_ids` of Detokenizer.
 
         A special token whose text is one of the stop strings ends the request with it, even if the token is no text
         because special tokens are skipped, or because it is an eos or stop token id.

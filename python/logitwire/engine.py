@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from logitwire._core import Batch, ChatTemplate, StepOutput, Tokenizer, Vocab
+from logitwire._core import Batch, ChatTemplate, StepOutput, StopMatcher, Tokenizer, Vocab
 from logitwire.errors import EngineClosedError, EngineError, LogitsError, ModelError, ParameterError, QueueFullError
 from logitwire.generation import Flight, Generation, Piece, Request, TokenLogprob
 from logitwire.status import FinishReason, RowStatus
@@ -86,8 +86,8 @@ class Engine:
     def submit(self, request: Request) -> Generation:
         """Take a request in.
 
-        Raises ParameterError (empty prompt, max_tokens below 1, longer than the context), LimitError, TokenIdError,
-        QueueFullError, EngineClosedError.
+        Raises ParameterError (empty prompt, max_tokens below 1 or min_tokens, longer than the context), LimitError,
+        TokenIdError, QueueFullError, EngineClosedError.
         """
         if isinstance(request.prompt_ids, str | bytes | bytearray):
             raise TypeError("prompt_ids is text, expected token ids")
@@ -97,7 +97,8 @@ class Engine:
         prompt_ids = list(request.prompt_ids)
         stops, stop_ids = tuple(request.stop), tuple(request.stop_token_ids)
         request = replace(request, prompt_ids=prompt_ids, stop=stops, stop_token_ids=stop_ids)
-        flight = Flight(request, prompt_ids, self._max_tokens(request, len(prompt_ids)))
+        stop = StopMatcher(stops, include_stop=request.include_stop, tie=request.stop_tie)
+        flight = Flight(request, prompt_ids, self._max_tokens(request, len(prompt_ids)), stop)
         # Everything that can be wrong with a request is found here, in its own caller.
         self._line(Batch(self.vocab), flight)
         with self._lock:
@@ -141,11 +142,13 @@ class Engine:
             request.params,
             flight.prompt_ids,
             max_tokens=flight.max_tokens,
-            stop=request.stop,
-            include_stop=request.include_stop,
+            min_tokens=request.min_tokens,
+            stop=flight.stop,
             stop_token_ids=request.stop_token_ids,
             ignore_eos=request.ignore_eos,
             skip_special_tokens=request.skip_special_tokens,
+            byte_fallback=request.byte_fallback,
+            continuation=request.continuation,
             framer=request.framer,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from logitwire._core import SamplingParams, Tokenizer, Vocab
 from logitwire.engine import Engine
@@ -27,11 +27,16 @@ class Options(TypedDict, total=False):
     top_p: float
     seed: int
     logprobs: int
+    min_tokens: int
     stop: Sequence[str]
     include_stop: bool
+    stop_tie: Literal["longest", "list"]
     stop_token_ids: Sequence[int]
     ignore_eos: bool
     skip_special_tokens: bool
+    byte_fallback: Literal["eager", "hf"]
+    continuation: bool
+    """Default True: the text goes on after the prompt's. False: it begins anew, as an answer in a chat does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ def _submit(engine: Engine, prompt: str | Sequence[int], options: Options) -> Ge
                 "prompt is text, but there is only a Vocab", field="prompt", hint="pass token ids, or a Tokenizer"
             )
         prompt = engine.tokenizer.encode(prompt)
+    fields.setdefault("continuation", True)
     if "max_tokens" not in fields:
         fields["max_tokens"] = engine.room(len(prompt), DEFAULT_MAX_TOKENS)
     return engine.submit(Request(prompt_ids=prompt, **fields))

@@ -9,9 +9,9 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from logitwire._core import Framer, SamplingParams
+from logitwire._core import Framer, SamplingParams, StopMatcher
 from logitwire.errors import EngineError
 
 if TYPE_CHECKING:
@@ -28,11 +28,19 @@ class Request:
     params: SamplingParams = field(default_factory=SamplingParams)
     max_tokens: int | None = None
     """At least 1; None: until the model's context is full."""
+    min_tokens: int = 0
+    """Within as many tokens only `max_tokens` ends it: at most that."""
     stop: Sequence[str] = ()
     include_stop: bool = False
+    stop_tie: Literal["longest", "list"] = "longest"
+    """Which of the stop strings that end together counts, as `StopMatcher`'s tie."""
     stop_token_ids: Sequence[int] = ()
     ignore_eos: bool = False
     skip_special_tokens: bool = True
+    byte_fallback: Literal["eager", "hf"] = "eager"
+    """What becomes of bytes that a token spells one by one: see `Detokenizer`."""
+    continuation: bool = False
+    """The text goes on after the prompt's, as a completion's does, instead of beginning anew, as an answer's does."""
     framer: Framer | None = None
     """Writes each piece's `frames`."""
 
@@ -69,10 +77,11 @@ class Piece:
 class Flight:
     """A request on its way through the engine. `lock` guards what the reader and the engine both touch."""
 
-    def __init__(self, request: Request, prompt_ids: list[int], max_tokens: int | None) -> None:
+    def __init__(self, request: Request, prompt_ids: list[int], max_tokens: int | None, stop: StopMatcher) -> None:
         self.request = request
         self.prompt_ids = prompt_ids
         self.max_tokens = max_tokens
+        self.stop = stop
         self.cache: Any = None
         self.slot = -1
         self.pending: list[int] = prompt_ids

@@ -54,7 +54,7 @@ def generate(
     started = time.perf_counter()
     first, n_tokens, reason = started, 0, None
     try:
-        for piece in sampling.stream(loaded, ids, params):
+        for piece in sampling.stream(loaded, ids, params, continuation=raw):
             if not n_tokens:
                 first = time.perf_counter()
             n_tokens += len(piece.token_ids)

@@ -43,12 +43,14 @@ class Sampling:
     def params(self) -> lw.SamplingParams:
         return lw.SamplingParams(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed)
 
-    def stream(self, model: Any, ids: Sequence[int], params: lw.SamplingParams) -> Iterator[lw.Piece]:
+    def stream(
+        self, model: Any, ids: Sequence[int], params: lw.SamplingParams, *, continuation: bool = False
+    ) -> Iterator[lw.Piece]:
         """An answer of at most `max_tokens`, or of what the model's context has left."""
         room = self.max_tokens
         if model.context_length is not None:
             room = max(1, min(room, model.context_length - len(ids)))  # a prompt too long is the engine's to refuse
-        return lw.stream(model, None, ids, max_tokens=room, params=params, stop=self.stop)
+        return lw.stream(model, None, ids, max_tokens=room, params=params, stop=self.stop, continuation=continuation)
 
 
 def _no_empty_text(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:

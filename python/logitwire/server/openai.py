@@ -97,7 +97,13 @@ class OpenAI:
         if body.max_completion_tokens is not None:
             names["max_tokens"] = "max_completion_tokens"
         generation = self._submit(
-            body, prompt_ids, names=names, max_tokens=max_tokens, logprobs=logprobs, framer=framer
+            body,
+            prompt_ids,
+            names=names,
+            max_tokens=max_tokens,
+            logprobs=logprobs,
+            framer=framer,
+            continuation=False,
         )
         if not body.stream:
             return Whole([generation], lambda pieces: whole_chat(identity, self._engine.vocab, generation, pieces[0]))
@@ -128,6 +134,7 @@ class OpenAI:
                     ),
                     logprobs=logprobs,
                     framer=framer,
+                    continuation=True,
                 )
                 generations.append(generation)
         except Exception:
@@ -164,6 +171,7 @@ class OpenAI:
         max_tokens: int | None,
         logprobs: int | None,
         framer: sse.Framer,
+        continuation: bool,
     ) -> Generation:
         """names: what the client calls the engine's fields, for errors."""
         params = SamplingParams(
@@ -178,7 +186,9 @@ class OpenAI:
             prompt_ids=prompt_ids,
             params=params,
             max_tokens=max_tokens,
+            min_tokens=body.min_tokens or 0,
             stop=body.stops,
+            continuation=continuation,
             framer=framer if body.stream else None,
         )
         self._engine.start()

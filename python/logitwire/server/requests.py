@@ -47,7 +47,6 @@ class NotYet(Struct, kw_only=True):
     include_stop_str_in_output: bool | None = None
     json_schema: Any = None
     min_p: float | None = None
-    min_tokens: int | None = None
     prompt_logprobs: Any = None
     repeat_penalty: float | None = None
     repetition_penalty: float | None = None
@@ -77,7 +76,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "include_stop_str_in_output": (False,),
     "logit_bias": ({},),
     "min_p": (0.0,),
-    "min_tokens": (0,),
     "modalities": (["text"],),
     "n": (1,),
     "presence_penalty": (0.0,),
@@ -107,6 +105,7 @@ class Generate(NotYet, kw_only=True):
 
     model: str | None = None
     max_tokens: Count | None = None
+    min_tokens: Annotated[int, Meta(ge=0, le=_INT32_MAX)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: Stop | None = None
     stream: bool | None = None

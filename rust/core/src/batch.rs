@@ -75,8 +75,7 @@ impl Batch {
 
     /// Start a request.
     pub fn add(&mut self, options: LineOptions, prompt_ids: &[i64]) -> Result<i64> {
-        self.vocab.check(prompt_ids.iter().copied())?;
-        Ok(self.lines.add(Line::new(self.vocab.clone(), options)?))
+        Ok(self.lines.add(Line::new(self.vocab.clone(), options, prompt_ids)?))
     }
 
     /// End a request.

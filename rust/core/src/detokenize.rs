@@ -1,6 +1,7 @@
 //! Token ids to text that never ends in half a character. What an id adds to a text is the vocabulary's business, what
 //! becomes of the text is the stop matcher's.
 
+use crate::byte_kinds::ByteKinds;
 use crate::decoder::{Joiner, LastTables, Window};
 use crate::filter::FilterState;
 use crate::vocab::{BYTE, PRESENT, SPECIAL, Table, TokenBytes, Vocab, WHOLE};
@@ -119,17 +120,18 @@ impl Detokenizer {
         stream
     }
 
-    /// The text of a token where that is just its bytes: what `step` would append, without a copy.
+    /// The text of a token where that is just its bytes, and what kinds of bytes: what `step` would append, without a
+    /// copy.
     #[inline]
-    pub fn step_whole<'a>(&self, vocab: &'a Vocab, id: u32) -> Option<&'a [u8]> {
+    pub fn step_whole<'a>(&self, vocab: &'a Vocab, id: u32) -> Option<(&'a [u8], ByteKinds)> {
         let token = vocab.tokens().get(id)?;
         let as_it_is = self.is_quiet && token.marks & (WHOLE | SPECIAL) == WHOLE;
-        as_it_is.then_some(token.bytes)
+        as_it_is.then_some((token.bytes, ByteKinds::from_marks(token.marks)))
     }
 
     /// Append the text that became certain with this token; an id the vocabulary lacks adds nothing.
     pub fn step(&mut self, vocab: &Vocab, id: u32, out: &mut Vec<u8>) {
-        if let Some(text) = self.step_whole(vocab, id) {
+        if let Some((text, _)) = self.step_whole(vocab, id) {
             return out.extend_from_slice(text);
         }
         let decoder = vocab.decoder();

@@ -30,6 +30,7 @@
 //! ```
 
 pub mod batch;
+pub mod byte_kinds;
 mod byte_level;
 pub mod convert;
 pub mod decoder;

@@ -56,8 +56,10 @@ pub struct LineOptions {
     pub stop_token_ids: Vec<i64>,
     /// Take the vocabulary's end tokens as any other.
     pub ignore_eos: bool,
-    /// Leave special tokens out of the text.
-    pub skip_special_tokens: bool,
+    /// How its tokens become text.
+    pub detokenize: DetokenizeOptions,
+    /// Its text goes on after the prompt's, instead of beginning anew.
+    pub continuation: bool,
     /// Where its frames are written, if it has any.
     pub framer: Option<Framer>,
 }
@@ -72,7 +74,8 @@ impl LineOptions {
             stop: StopMatcher::default(),
             stop_token_ids: Vec::new(),
             ignore_eos: false,
-            skip_special_tokens: true,
+            detokenize: DetokenizeOptions::default(),
+            continuation: false,
             framer: None,
         }
     }
@@ -133,8 +136,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// A request whose fields are in range.
-    pub fn new(vocab: Arc<Vocab>, mut options: LineOptions) -> Result<Self> {
+    /// A request whose fields are in range, and whose prompt's ids the vocabulary has.
+    pub fn new(vocab: Arc<Vocab>, mut options: LineOptions, prompt_ids: &[i64]) -> Result<Self> {
         options.params = options.params.checked()?;
         if options.max_tokens == Some(0) {
             return Err(Error::Parameter { field: "max_tokens", value: "0".into(), expected: "at least 1".into() });
@@ -149,10 +152,13 @@ impl Line {
         }
         vocab.check(options.stop_token_ids.iter().copied())?;
         options.stop.reset();
-        let detokenize =
-            DetokenizeOptions { skip_special_tokens: options.skip_special_tokens, ..DetokenizeOptions::default() };
+        vocab.check(prompt_ids.iter().copied())?;
+        let detokenizer = match options.continuation {
+            true => Detokenizer::after(&vocab, options.detokenize, prompt_ids.iter().map(|&id| id as u32)),
+            false => Detokenizer::new(&vocab, options.detokenize),
+        };
         let mut line = Self {
-            detokenizer: Detokenizer::new(&vocab, detokenize),
+            detokenizer,
             special_stops: special_stops(&vocab, &options.stop),
             withheld: Vec::new(),
             options,
@@ -219,7 +225,7 @@ impl Line {
         let finish = match token {
             _ if !self.options.ignore_eos && self.vocab.eos_ids().contains(&token) => Finish::Eos,
             _ if self.options.stop_token_ids.contains(&token.into()) => Finish::StopToken,
-            _ if self.options.skip_special_tokens => Finish::Running,
+            _ if self.options.detokenize.skip_special_tokens => Finish::Running,
             // It is text, and its stop string found there.
             _ => return End::NONE,
         };

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use crate::byte_kinds::ByteKinds;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
@@ -79,6 +80,8 @@ pub struct StopSet {
     n_idle: u16,
     /// The bytes that begin a stop, and the states they lead to from the root, in the order of their classes.
     beginnings: Box<[u8]>,
+    /// Of the same, the kinds.
+    beginning_kinds: ByteKinds,
     from_root: Box<[u32]>,
     /// (n_states, 1 << shift): of each state and class the next state, shifted, and whether it matches. Empty if it
     /// would be too large.
@@ -134,6 +137,7 @@ impl StopSet {
             classes: [0; 256],
             n_idle: 0,
             beginnings: Box::default(),
+            beginning_kinds: ByteKinds::default(),
             from_root: Box::default(),
             transitions: Box::default(),
             shift: 0,
@@ -208,6 +212,7 @@ impl StopSet {
             self.classes[usize::from(byte)] = n_classes as u8;
             n_classes += 1;
         }
+        self.beginning_kinds = ByteKinds::of(&beginnings);
         (self.beginnings, self.from_root) = (beginnings.into(), from_root.into());
         n_classes
     }
@@ -392,6 +397,12 @@ impl StopMatcher {
             }
         }
         self.feed_from(idle, text, armed)
+    }
+
+    /// Whether text of these kinds of bytes passes as it is and changes nothing.
+    #[inline]
+    pub fn is_idle(&self, kinds: ByteKinds) -> bool {
+        self.state == ROOT && !self.stopped && !kinds.meet(self.set.beginning_kinds)
     }
 
     /// The first `idle` bytes of the text have nothing to do with any stop.

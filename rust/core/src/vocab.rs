@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::byte_kinds::ByteKinds;
 use crate::decoder::{self, Decoder, Joiner, Library};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -168,6 +169,8 @@ pub(crate) struct Table {
     marks: Vec<u8>,
 }
 
+// The upper half of the marks are the kinds of the bytes.
+
 /// One row of a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TokenBytes<'a> {
@@ -202,7 +205,7 @@ impl Table {
                 true => PRESENT | BYTE,
                 false if std::str::from_utf8(bytes).is_ok() => PRESENT | WHOLE,
                 false => PRESENT,
-            };
+            } | ByteKinds::of(bytes).to_marks();
         }
         self.offsets.push(self.bytes.len() as u32);
         self.marks.push(marks);

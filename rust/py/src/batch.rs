@@ -8,6 +8,7 @@ use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::detokenize;
 use crate::error::Result;
 use crate::ids::integers;
 use crate::sample::{SampleOutput, SamplingParams, StepArguments, detach_if_worth};
@@ -81,7 +82,7 @@ impl Batch {
 
     #[pyo3(signature = (
         params, prompt_ids=None, *, max_tokens=None, min_tokens=0, stop=None, include_stop=false, stop_token_ids=None,
-        ignore_eos=false, skip_special_tokens=true, framer=None
+        ignore_eos=false, skip_special_tokens=true, byte_fallback="eager", continuation=false, framer=None
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn add(
@@ -95,16 +96,19 @@ impl Batch {
         stop_token_ids: Option<&Bound<'_, PyAny>>,
         ignore_eos: bool,
         skip_special_tokens: bool,
+        byte_fallback: &str,
+        continuation: bool,
         framer: Option<&Bound<'_, Framer>>,
     ) -> Result<i64> {
         let prompt_ids = prompt_ids.map(integers).transpose()?.unwrap_or_default();
         let options = LineOptions {
             max_tokens: max_tokens.map(|n| at_least("max_tokens", 1, n)).transpose()?,
             min_tokens: at_least("min_tokens", 0, min_tokens)?,
-            stop: stop.map(|stop| stop.start(include_stop)).transpose()?.unwrap_or_default(),
+            stop: stop.map(|stop| stop.start(include_stop)).transpose()?.map(|stop| stop.core).unwrap_or_default(),
             stop_token_ids: stop_token_ids.map(integers).transpose()?.unwrap_or_default(),
             ignore_eos,
-            skip_special_tokens,
+            detokenize: detokenize::options(skip_special_tokens, byte_fallback)?,
+            continuation,
             framer: framer.map(|framer| framer.get().core.clone()),
             ..LineOptions::new(params.get().core)
         };

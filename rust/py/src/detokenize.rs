@@ -1,15 +1,14 @@
 //! `Detokenizer` for Python.
 
-use std::sync::Arc;
-
 use logitwire_core::detokenize::{ByteFallback, DetokenizeOptions, Detokenizer as Core};
 use logitwire_core::error::Error as CoreError;
-use logitwire_core::vocab::Vocab;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use crate::error::Result;
 use crate::ids::{any_id, any_ids};
+use crate::stop::{StopMatcher, Stops};
+use crate::vocab::Vocab;
 
 /// The options of a stream, and of decoding all at once.
 pub(crate) fn options(skip_special_tokens: bool, byte_fallback: &str) -> Result<DetokenizeOptions> {
@@ -27,29 +26,62 @@ pub(crate) fn options(skip_special_tokens: bool, byte_fallback: &str) -> Result<
 #[pyclass(module = "logitwire")]
 pub(crate) struct Detokenizer {
     core: Core,
-    vocab: Arc<Vocab>,
+    vocab: Vocab,
+    /// What the text ends at.
+    stop: Option<StopMatcher>,
+    /// Which stop the text has ended at.
+    matched: Option<usize>,
+    /// The next step begins another text.
+    is_over: bool,
     text: Vec<u8>,
 }
 
 impl Detokenizer {
     pub(crate) fn new(
-        vocab: &Arc<Vocab>,
+        vocab: &Vocab,
         options: DetokenizeOptions,
         prompt_ids: Option<&Bound<'_, PyAny>>,
+        stop: Option<Stops<'_>>,
     ) -> Result<Self> {
         let core = match prompt_ids {
-            None => Core::new(vocab, options),
-            Some(ids) => Core::after(vocab, options, any_ids(ids)?),
+            None => Core::new(&vocab.core, options),
+            Some(ids) => Core::after(&vocab.core, options, any_ids(ids)?),
         };
-        Ok(Self { core, vocab: vocab.clone(), text: Vec::new() })
+        let stop = stop.map(|stop| stop.start(false)).transpose()?;
+        Ok(Self { core, vocab: vocab.clone(), stop, matched: None, is_over: false, text: Vec::new() })
     }
 
+    #[inline]
     fn step_id<'py>(&mut self, py: Python<'py>, id: u32) -> Result<Bound<'py, PyString>> {
-        if let Some(text) = self.core.step_whole(&self.vocab, id) {
-            return Ok(PyString::from_bytes(py, text)?);
+        if self.is_over {
+            (self.is_over, self.matched) = (false, None);
         }
-        self.core.step(&self.vocab, id, &mut self.text);
+        if let Some((text, kinds)) = self.core.step_whole(&self.vocab.core, id) {
+            let stop = match &mut self.stop {
+                Some(stop) if !stop.core.is_idle(kinds) => stop,
+                _ => return self.vocab.texts.get(py, id, text),
+            };
+            let fed = stop.core.feed(text, true);
+            if fed.released.is_empty() && fed.text.len() == text.len() {
+                self.matched = self.matched.or(fed.stop);
+                return self.vocab.texts.get(py, id, text);
+            }
+            self.text.extend_from_slice(fed.released);
+            self.text.extend_from_slice(fed.text);
+            self.matched = self.matched.or(fed.stop);
+        } else {
+            self.core.step(&self.vocab.core, id, &mut self.text);
+            self.watch();
+        }
         self.take(py)
+    }
+
+    /// Of the text, leave what is safe to show.
+    fn watch(&mut self) {
+        if let Some(stop) = &mut self.stop {
+            let found = stop.core.feed_in_place(&mut self.text, true);
+            self.matched = self.matched.or(found);
+        }
     }
 
     fn take<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>> {
@@ -68,34 +100,53 @@ impl Detokenizer {
 
     #[staticmethod]
     #[pyo3(signature = (token_ids, streams, /))]
-    fn step_many<'py>(
-        token_ids: &Bound<'py, PyAny>,
-        streams: Vec<Bound<'py, Detokenizer>>,
-    ) -> Result<Bound<'py, PyList>> {
+    fn step_many<'py>(token_ids: &Bound<'py, PyAny>, streams: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>> {
         let py = token_ids.py();
         let ids = any_ids(token_ids)?;
+        let streams = match streams.cast::<PyList>() {
+            Ok(list) => list.clone(),
+            Err(_) => PyList::new(py, streams.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        };
         if ids.len() != streams.len() {
             let what = format!("step_many: {} token ids for {} streams", ids.len(), streams.len());
             return Err(CoreError::Shape { what }.into());
         }
-        let texts = PyList::empty(py);
-        for (id, stream) in ids.into_iter().zip(&streams) {
-            texts.append(stream.try_borrow_mut().map_err(PyErr::from)?.step_id(py, id)?)?;
-        }
-        Ok(texts)
+        let step = |(id, stream): (u32, Bound<'py, PyAny>)| {
+            let stream = stream.cast::<Self>().map_err(PyErr::from)?;
+            stream.try_borrow_mut().map_err(PyErr::from)?.step_id(py, id)
+        };
+        let texts: Vec<_> = ids.into_iter().zip(streams.iter()).map(step).collect::<Result<_>>()?;
+        Ok(PyList::new(py, texts)?)
     }
 
     fn finish<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>> {
-        self.core.finish(&self.vocab, &mut self.text);
+        self.core.finish(&self.vocab.core, &mut self.text);
+        self.watch();
+        if let Some(stop) = &mut self.stop {
+            self.text.extend_from_slice(stop.core.finish());
+        }
+        self.is_over = true;
         self.take(py)
     }
 
     fn reset(&mut self) {
-        self.core.reset(&self.vocab);
+        self.core.reset(&self.vocab.core);
+        if let Some(stop) = &mut self.stop {
+            stop.core.reset();
+        }
+        self.matched = None;
+    }
+
+    #[getter]
+    fn stop(&self, py: Python<'_>) -> Option<Py<PyString>> {
+        Some(self.stop.as_ref()?.stop(py, self.matched?))
     }
 
     fn copy(&self) -> Self {
-        Self { core: self.core.clone(), vocab: self.vocab.clone(), text: Vec::new() }
+        let Self { core, vocab, stop, matched, is_over, .. } = self;
+        let stop = stop.as_ref().map(StopMatcher::copy);
+        let (core, vocab) = (core.clone(), vocab.clone());
+        Self { core, vocab, stop, matched: *matched, is_over: *is_over, text: Vec::new() }
     }
 
     fn __copy__(&self) -> Self {

@@ -1,9 +1,10 @@
 //! Token ids and slots from Python: any iterable of integers, a numpy array among them.
 
 use logitwire_core::error::Error as CoreError;
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyString};
 
 use crate::error::{Error, Result};
 
@@ -12,18 +13,32 @@ pub(crate) fn integers(ids: &Bound<'_, PyAny>) -> Result<Vec<i64>> {
     if ids.is_instance_of::<PyString>() || ids.is_instance_of::<PyBytes>() || ids.is_instance_of::<PyByteArray>() {
         return Err(PyTypeError::new_err("expected an iterable of integers, not text").into());
     }
-    let mut out = Vec::with_capacity(ids.len().unwrap_or(0));
-    for id in ids.try_iter()? {
-        let id = id?;
-        match id.extract::<i64>() {
-            Ok(id) => out.push(id),
-            Err(error) if error.is_instance_of::<PyOverflowError>(ids.py()) => {
-                out.push(if id.lt(0)? { i64::MIN } else { i64::MAX });
-            }
-            Err(error) => return Err(error.into()),
-        }
+    if let Ok(list) = ids.cast::<PyList>() {
+        return list.iter().map(|id| integer(&id)).collect();
     }
-    Ok(out)
+    if let Some(found) = from_buffer(ids) {
+        return Ok(found);
+    }
+    ids.try_iter()?.map(|id| integer(&id?)).collect()
+}
+
+fn integer(id: &Bound<'_, PyAny>) -> Result<i64> {
+    match id.extract::<i64>() {
+        Ok(id) => Ok(id),
+        Err(error) if error.is_instance_of::<PyOverflowError>(id.py()) => {
+            Ok(if id.lt(0)? { i64::MIN } else { i64::MAX })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Of a one-dimensional array of 32 or 64 bits, whose iterator would make an object of each.
+fn from_buffer(ids: &Bound<'_, PyAny>) -> Option<Vec<i64>> {
+    let buffer = PyUntypedBuffer::get(ids).ok().filter(|buffer| buffer.dimensions() == 1)?;
+    match buffer.as_typed::<i32>() {
+        Ok(narrow) => Some(narrow.to_vec(ids.py()).ok()?.into_iter().map(i64::from).collect()),
+        Err(_) => buffer.as_typed::<i64>().ok()?.to_vec(ids.py()).ok(),
+    }
 }
 
 /// The same, as ids that a vocabulary of `vocab_size` might have.

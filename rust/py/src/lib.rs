@@ -12,6 +12,7 @@ mod sample;
 mod sse;
 mod stop;
 mod template;
+mod texts;
 mod tokenize;
 mod vocab;
 

@@ -11,18 +11,11 @@ use crate::error::Result;
 
 #[pyclass(module = "logitwire")]
 pub(crate) struct StopMatcher {
-    core: Core,
+    pub(crate) core: Core,
     stops: Arc<[Py<PyString>]>,
 }
 
 impl StopMatcher {
-    /// The core's matcher for a stream of its own.
-    pub(crate) fn start(&self) -> Core {
-        let mut core = self.core.clone();
-        core.reset();
-        core
-    }
-
     /// A stop that the core named by its index, as it was given.
     pub(crate) fn stop(&self, py: Python<'_>, index: usize) -> Py<PyString> {
         self.stops[index].clone_ref(py)
@@ -69,7 +62,7 @@ impl StopMatcher {
         self.core.reset();
     }
 
-    fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         Self { core: self.core.clone(), stops: self.stops.clone() }
     }
 }
@@ -82,16 +75,21 @@ pub(crate) enum Stops<'py> {
 }
 
 impl Stops<'_> {
-    pub(crate) fn start(self, include_stop: bool) -> Result<Core> {
+    /// The matcher of a stream of its own, at its beginning.
+    pub(crate) fn start(self, include_stop: bool) -> Result<StopMatcher> {
         match self {
-            Self::Strings(stops) => Ok(StopMatcher::new(stops, include_stop, "longest")?.core),
+            Self::Strings(stops) => StopMatcher::new(stops, include_stop, "longest"),
             Self::Compiled(_) if include_stop => Err(CoreError::Parameter {
                 field: "include_stop",
                 value: "True".into(),
                 expected: "nothing, since the StopMatcher given has its own".into(),
             }
             .into()),
-            Self::Compiled(matcher) => Ok(matcher.start()),
+            Self::Compiled(matcher) => {
+                let mut matcher = matcher.copy();
+                matcher.core.reset();
+                Ok(matcher)
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::detokenize::{Detokenizer, options};
 use crate::error::Result;
 use crate::gguf::Gguf;
 use crate::ids::any_ids;
+use crate::stop::Stops;
 use crate::vocab::Vocab;
 
 /// Encoding a shorter text is over before another thread could use the time.
@@ -23,6 +24,13 @@ const DETACH_BYTES: usize = 8192;
 #[pyclass(frozen, module = "logitwire")]
 pub(crate) struct Tokenizer {
     core: Core,
+    vocab: Vocab,
+}
+
+impl From<Core> for Tokenizer {
+    fn from(core: Core) -> Self {
+        Self { vocab: core.vocab().clone().into(), core }
+    }
 }
 
 #[pymethods]
@@ -48,7 +56,7 @@ impl Tokenizer {
         eos_tokens: Option<Vec<String>>,
     ) -> Result<Self> {
         let gguf = gguf.get();
-        py.detach(|| Ok(Self { core: Core::from_converted(convert::gguf(gguf.core())?, eos_tokens)? }))
+        py.detach(|| Ok(Core::from_converted(convert::gguf(gguf.core())?, eos_tokens)?.into()))
     }
 
     #[classmethod]
@@ -129,7 +137,7 @@ impl Tokenizer {
 
     #[getter]
     fn vocab(&self) -> Vocab {
-        Vocab { core: self.core.vocab().clone() }
+        self.vocab.clone()
     }
 
     #[getter]
@@ -193,14 +201,15 @@ impl Tokenizer {
         Ok(PyString::from_bytes(token_ids.py(), &text)?)
     }
 
-    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None))]
+    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None, stop=None))]
     fn detokenizer(
         &self,
         skip_special_tokens: bool,
         byte_fallback: &str,
         prompt_ids: Option<&Bound<'_, PyAny>>,
+        stop: Option<Stops<'_>>,
     ) -> Result<Detokenizer> {
-        Detokenizer::new(self.core.vocab(), options(skip_special_tokens, byte_fallback)?, prompt_ids)
+        Detokenizer::new(&self.vocab, options(skip_special_tokens, byte_fallback)?, prompt_ids, stop)
     }
 
     #[getter]
@@ -245,7 +254,7 @@ fn load(json: &Bound<'_, PyAny>, details: Details) -> Result<Tokenizer> {
         Ok(bytes) => bytes.as_bytes(),
         Err(_) => json.extract::<&str>()?.as_bytes(),
     };
-    py.detach(|| Ok(Tokenizer { core: Core::from_json(json, details)? }))
+    py.detach(|| Ok(Core::from_json(json, details)?.into()))
 }
 
 /// From a file of another format: its path, or its bytes.
@@ -256,7 +265,7 @@ fn converted(
 ) -> Result<Tokenizer> {
     let content = if file.is_instance_of::<PyBytes>() { file.clone() } else { read_file(file)? };
     let bytes = content.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
-    file.py().detach(|| Ok(Tokenizer { core: Core::from_converted(convert(bytes)?, eos_tokens)? }))
+    file.py().detach(|| Ok(Core::from_converted(convert(bytes)?, eos_tokens)?.into()))
 }
 
 /// An attribute, None: it is not there, or it is None.

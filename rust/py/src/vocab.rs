@@ -10,10 +10,21 @@ use pyo3::types::PyBytes;
 use crate::detokenize::{Detokenizer, options};
 use crate::error::Result;
 use crate::ids::{any_id, token_ids};
+use crate::stop::Stops;
+use crate::texts::Texts;
 
+/// A handle: what it stands for is shared by all of one vocabulary.
 #[pyclass(frozen, module = "logitwire")]
+#[derive(Clone)]
 pub(crate) struct Vocab {
     pub(crate) core: Arc<Core>,
+    pub(crate) texts: Arc<Texts>,
+}
+
+impl From<Arc<Core>> for Vocab {
+    fn from(core: Arc<Core>) -> Self {
+        Self { texts: Arc::new(Texts::new(core.len())), core }
+    }
 }
 
 #[pymethods]
@@ -30,7 +41,7 @@ impl Vocab {
         let (special_ids, eos_ids) = (ids(special_ids)?, ids(eos_ids)?);
         let tokens: Vec<Option<&[u8]>> =
             tokens.iter().map(|token| token.as_ref().map(|token| token.as_bytes())).collect();
-        Ok(Self { core: Arc::new(Core::from_bytes(&tokens, &special_ids, &eos_ids)?) })
+        Ok(Arc::new(Core::from_bytes(&tokens, &special_ids, &eos_ids)?).into())
     }
 
     fn __len__(&self) -> usize {
@@ -63,14 +74,15 @@ impl Vocab {
         self.core.eos_ids().to_vec()
     }
 
-    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None))]
+    #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None, stop=None))]
     fn detokenizer(
         &self,
         skip_special_tokens: bool,
         byte_fallback: &str,
         prompt_ids: Option<&Bound<'_, PyAny>>,
+        stop: Option<Stops<'_>>,
     ) -> Result<Detokenizer> {
-        Detokenizer::new(&self.core, options(skip_special_tokens, byte_fallback)?, prompt_ids)
+        Detokenizer::new(self, options(skip_special_tokens, byte_fallback)?, prompt_ids, stop)
     }
 
     #[getter]

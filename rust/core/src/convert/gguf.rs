@@ -1,8 +1,8 @@
 //! GGUF: the `tokenizer.ggml.*` keys of the metadata, read as llama.cpp reads them.
 //!
 //! The ids are llama.cpp's, but for what it does otherwise than the tokenizer that the model was trained with: `ſ` after an
-//! apostrophe, upper and lower case beyond ASCII under "tekken" and "gpt-4o". And a control token is never made of a
-//! user's text by merging, nor of a token that is ordinary text in the file.
+//! apostrophe; cases and marks beyond ASCII under "tekken" and "gpt-4o"; white space beyond ASCII after a special token of
+//! Phi-3. And a control token is never made of a user's text by merging, nor of a token that is ordinary text in the file.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

@@ -31,6 +31,8 @@ pub(super) struct Encoder {
     cutter: PipelineTokenizer,
     /// Words are handed to the model in the byte-level alphabet.
     byte_level: bool,
+    /// A word may be cut before each `BLANK` that follows something else: its ids stay the same.
+    has_seams: bool,
     raw: Added,
     normalized: Added,
     /// What the post-processor puts before and after.
@@ -84,6 +86,7 @@ impl Encoder {
         Some(Self {
             cutter,
             byte_level,
+            has_seams: !byte_level && has_seams(reference.get_model()),
             raw: Added::new(reference, false)?,
             normalized: Added::new(reference, true)?,
             prefix,
@@ -130,26 +133,27 @@ impl Encoder {
         spans.clear();
         self.cutter.get_pre_tokenizer().pre_tokenize(piece, pre_tokenizer, spans).ok()?;
         for span in spans {
-            let word = piece.get(span.range())?;
-            if word.is_empty() {
-                continue;
+            let mut rest = piece.get(span.range())?;
+            while !rest.is_empty() {
+                let (word, after) = rest.split_at(if self.has_seams { first_seam(rest) } else { rest.len() });
+                rest = after;
+                let spelled = &mut *spelled;
+                words
+                    .append(word.as_bytes(), ids, |ids| {
+                        let spelled = match self.byte_level {
+                            false => word,
+                            true => {
+                                spelled.clear();
+                                spelled.extend(word.bytes().map(char_of));
+                                spelled
+                            }
+                        };
+                        let tokens = model.tokenize(spelled)?;
+                        ids.extend(tokens.iter().map(|token| token.id).filter(|id| !self.dropped_ids.contains(id)));
+                        tokenizers::Result::Ok(())
+                    })
+                    .ok()?;
             }
-            let spelled = &mut *spelled;
-            words
-                .append(word.as_bytes(), ids, |ids| {
-                    let spelled = match self.byte_level {
-                        false => word,
-                        true => {
-                            spelled.clear();
-                            spelled.extend(word.bytes().map(char_of));
-                            spelled
-                        }
-                    };
-                    let tokens = model.tokenize(spelled)?;
-                    ids.extend(tokens.iter().map(|token| token.id).filter(|id| !self.dropped_ids.contains(id)));
-                    tokenizers::Result::Ok(())
-                })
-                .ok()?;
         }
         Some(())
     }
@@ -175,6 +179,29 @@ impl Encoder {
     fn give_scratch(&self, scratch: Scratch) {
         self.scratches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(scratch);
     }
+}
+
+/// What SentencePiece writes for a blank.
+const BLANK: char = '▁';
+
+/// Whether nothing that a model merges has a `BLANK` behind something else. Then nothing merges across such a place, and a
+/// text that no pre-tokenizer cuts need not be one word.
+fn has_seams(model: &ModelWrapper) -> bool {
+    let ModelWrapper::BPE(model) = model else { return false };
+    let is_plain = model.continuing_subword_prefix.is_none()
+        && model.end_of_word_suffix.is_none()
+        && model.unk_token.as_ref().is_none_or(|token| !token.contains(BLANK));
+    let vocab = model.get_vocab();
+    // A blank that is a token by itself also ends a run of unknown characters, which may be one token together.
+    is_plain
+        && vocab.contains_key(BLANK.encode_utf8(&mut [0; 4]) as &str)
+        && vocab.keys().all(|token| first_seam(token) == token.len())
+}
+
+/// Where the first `BLANK` stands that follows something else, else the end.
+fn first_seam(text: &str) -> usize {
+    let start = text.len() - text.trim_start_matches(BLANK).len();
+    text[start..].find(BLANK).map_or(text.len(), |at| start + at)
 }
 
 /// Ids that the post-processor puts before and after a text, as it does it.
@@ -513,6 +540,52 @@ pub(super) mod tests {
                     assert_equal(&mut reference, &fast, &text);
                 }
             }
+        }
+    }
+
+    /// As SentencePiece's, `more` among its merges.
+    fn without_pre_tokenizer(more: &[[&str; 2]], model: Value) -> tokenizers::Tokenizer {
+        let bytes = (0..=255_u8).map(|byte| format!("<0x{byte:02X}>"));
+        let singles = ["<unk>", "▁", "a", "b", "1", "."].map(str::to_owned);
+        let mut merges = vec![["a", "b"], ["▁", "a"], ["▁", "▁"], ["▁", "ab"], ["▁▁", "▁▁"], ["▁▁", "ab"]];
+        merges.extend(more);
+        let merged = merges.iter().map(|[left, right]| format!("{left}{right}"));
+        let vocab: serde_json::Map<String, Value> =
+            bytes.chain(singles).chain(merged).enumerate().map(|(id, token)| (token, json!(id))).collect();
+        let mut file = json!({"version": "1.0", "added_tokens": [],
+            "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+            "model": {"type": "BPE", "vocab": vocab, "merges": merges, "unk_token": "<unk>", "fuse_unk": true,
+                "byte_fallback": true}});
+        file["model"].as_object_mut().unwrap().extend(model.as_object().unwrap().clone());
+        tokenizers::Tokenizer::from_bytes(file.to_string()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_cut_at_its_seams_has_the_same_ids(text in "[ab1. ▁é漢\n]{0,60}") {
+            for (more, model, has_seams) in [
+                (&[][..], json!({}), true),
+                (&[], json!({"byte_fallback": false}), true),
+                (&[], json!({"byte_fallback": false, "fuse_unk": false}), true),
+                (&[], json!({"ignore_merges": true}), true),
+                (&[["b", "▁"]], json!({}), false),
+                (&[["<0x0A>", "▁"]], json!({}), false),
+                (&[], json!({"unk_token": "▁", "byte_fallback": false}), false),
+                (&[], json!({"continuing_subword_prefix": ""}), false),
+            ] {
+                let mut reference = without_pre_tokenizer(more, model);
+                let fast = Encoder::new(&reference, &[]).unwrap();
+                prop_assert_eq!(fast.has_seams, has_seams);
+                assert_equal(&mut reference, &fast, &text);
+            }
+        }
+    }
+
+    #[test]
+    fn seams() {
+        for (text, seam) in [("", 0), ("a", 1), ("▁", 3), ("▁▁", 6), ("▁a", 4), ("▁a▁", 4), ("a▁▁b", 1), ("▁▁a▁b▁c", 7)]
+        {
+            assert_eq!(first_seam(text), seam, "{text}");
         }
     }
 

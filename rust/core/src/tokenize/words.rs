@@ -9,8 +9,9 @@ use std::hash::{BuildHasher, RandomState};
 /// Buckets of two entries, 64 bytes each: 1 MiB.
 const BUCKETS: usize = 1 << 14;
 /// Words too long, or of too many ids, for an entry of `Words::short`.
-const LONG_WORDS: usize = 4096;
-const LONG_WORD_BYTES: usize = 256;
+const LONG_WORDS: usize = 1 << 14;
+/// Together at most 7 MiB.
+const LONG_WORD_BYTES: usize = 64;
 
 const KEY_BYTES: usize = 15;
 const ENTRY_IDS: usize = 3;
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn it_does_not_grow_without_bound() {
         let mut cache = Words::new();
-        for i in 0..20_000_u32 {
+        for i in 0..40_000_u32 {
             let word = format!("{i:0>40}");
             cache
                 .append(word.as_bytes(), &mut Vec::new(), |ids| {

@@ -1,0 +1,106 @@
+"""How the time of a token grows with the tokens before it, on two inputs that never let a window of text close: lone
+bytes, and a special token that is skipped, each again and again. A plot and a table.
+
+    python benches/growth.py --out FOLDER
+
+Every library of `libraries/detokenize.py` is run; one whose stream has taken a few seconds is not asked for more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from libraries import released
+from libraries.detokenize import LIBRARIES, Begin
+from vocabulary import VOCABULARIES
+
+VOCABULARY = VOCABULARIES["gpt-2"]
+LENGTHS = [250 << i for i in range(10)]
+PATIENCE_S = 2.0
+INPUTS = {
+    "lone bytes 0x80": VOCABULARY.byte_id(0x80),
+    "a skipped special token": VOCABULARY.library.token_to_id(VOCABULARY.special_tokens[0]),
+}
+
+
+def us_each(begin: Begin, token_id: int, n: int) -> float:
+    """The best of two streams of n tokens, set-up apart."""
+    best = float("inf")
+    for _ in range(2):
+        step = begin().step
+        start = time.perf_counter()
+        for _ in range(n):
+            step(token_id)
+        best = min(best, time.perf_counter() - start)
+    return best / n * 1e6
+
+
+def measure() -> dict[str, dict[str, dict[int, float]]]:
+    """Input, library, length: microseconds a token."""
+    found: dict[str, dict[str, dict[int, float]]] = {name: {} for name in INPUTS}
+    for library, load in LIBRARIES.items():
+        if library == "logitwire, hf":  # there are no tokens that stand for bytes
+            continue
+        try:
+            begin = load(VOCABULARY)
+        except Exception as error:
+            print(f"{library}: skipped: {error}", file=sys.stderr)
+            continue
+        for name, token_id in INPUTS.items():
+            assert token_id is not None
+            times = found[name][f"{library} {released(library)}".rstrip()] = {}
+            for n in LENGTHS:
+                times[n] = us_each(begin, token_id, n)
+                if times[n] * n > PATIENCE_S * 1e6 / 4:  # quadratic, the next takes four times that
+                    break
+    return found
+
+
+def table(found: dict[str, dict[int, float]]) -> str:
+    """Markdown; no figure where a library was not asked."""
+    lines = ["| tokens | " + " | ".join(found) + " |", "| ---: |" + " ---: |" * len(found)]
+    for n in LENGTHS:
+        cells = [f"{times[n]:,.2f}" if n in times else "" for times in found.values()]
+        lines.append(f"| {n:,} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot(found: dict[str, dict[str, dict[int, float]]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "", "svg.fonttype": "none", "font.size": 9})
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(found), figsize=(10, 4.2), sharey=True, layout="constrained")
+    for axis, (name, libraries) in zip(axes, found.items(), strict=True):
+        for library, times in libraries.items():
+            ours = library.startswith("logitwire")
+            axis.plot(list(times), list(times.values()), label=library, marker="o", markersize=3, lw=2.5 if ours else 1)
+        axis.set(title=name, xlabel="tokens in the stream", xscale="log", yscale="log")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("microseconds a token")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    folder = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    found = measure()
+    (folder / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
+    for name, libraries in found.items():
+        print(f"\n{name}: us a token\n\n{table(libraries)}")
+    plot(found, folder / "growth.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Writes the figures of `make figures` into docs/benchmarks.md, between the marks that name them.
+
+    python benches/report.py FOLDER DOCS
+
+Times stand under the name of the library. Whether all the text or ids were right stands under ours, and of the others
+together: what another project's software does to input made to break it is for its own tracker, and every reader can
+run `make bench`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+DECODERS = {
+    "gpt-2": "GPT-2",
+    "llama-3": "Llama 3",
+    "mistral-v1": "Mistral v1",
+    "metaspace": "Metaspace",
+    "bert": "BERT",
+}
+ENCODERS = {"llama-3": "Llama 3", "qwen": "Qwen", "o200k": "o200k", "smollm2": "SmolLM2", "mistral-v1": "Mistral v1"}
+TEXTS = ["English", "code", "Chinese", "emoji", "mixture"]
+
+
+class Figures:
+    """The benchmarks of one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.whole = json.loads(path.read_text())
+        self.found = {}
+        for benchmark in self.whole["benchmarks"]:
+            test = benchmark["name"].partition("[")[0]
+            key = (test, *(benchmark["params"].get(name) for name in ("library", "vocabulary", "case")))
+            self.found[key] = benchmark["extra_info"]
+
+    def libraries(self, test: str) -> dict[str, str]:
+        """By the name in the code, what is shown: with the version. In the order of the code."""
+        return {key[1]: extra["library"] for key, extra in self.found.items() if key[0] == test and key[1]}
+
+    def get(self, test: str, library: str | None, vocabulary: str | None, case: str | None) -> dict[str, Any] | None:
+        return self.found.get((test, library, vocabulary, case))
+
+
+def table(head: Iterable[str], rows: Iterable[list[str]]) -> str:
+    head = list(head)
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def number(value: float) -> str:
+    """Two or three digits that say something."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 3
+    return f"{value:,.{digits}f}"
+
+
+def us(extra: dict[str, Any] | None) -> str:
+    return "" if extra is None else number(extra["us_each"])
+
+
+def mb_s(extra: dict[str, Any] | None) -> str:
+    return "" if extra is None else number(1 / extra["us_each"])
+
+
+Case: TypeAlias = tuple[str | None, str | None]
+"""Vocabulary, case."""
+
+
+def of_libraries(figures: Figures, test: str, columns: dict[str, Case], cell: Callable[..., str]) -> str:
+    rows = [
+        [shown, *(cell(figures.get(test, library, *column)) for column in columns.values())]
+        for library, shown in figures.libraries(test).items()
+    ]
+    return table(["", *columns], [row for row in rows if any(row[1:])])
+
+
+def correctness(figures: Figures, test: str, columns: dict[str, list[Case]]) -> str:
+    """How many of a column's cases are right: ours, and the least and the most of the others that do as many."""
+
+    def right(library: str, cases: list[Case]) -> tuple[int, int]:
+        found = [extra for case in cases if (extra := figures.get(test, library, *case))]
+        return sum(extra["correct"] for extra in found), len(found)
+
+    libraries = list(figures.libraries(test))
+    rows = []
+    for library in libraries:
+        if library.startswith("logitwire"):
+            counts = [right(library, cases) for cases in columns.values()]
+            rows.append([library, *(f"{n} of {of}" for n, of in counts)])
+    others = ["the others"]
+    for cases, (_, most) in zip(columns.values(), counts, strict=True):
+        found = [right(library, cases) for library in libraries if not library.startswith("logitwire")]
+        whole = [n for n, of in found if of == most]
+        others.append(f"{min(whole)} to {max(whole)} of {most}" if whole else "")
+    return table(["", *columns], [*rows, others])
+
+
+def detokenize(figures: Figures) -> dict[str, str]:
+    by_vocabulary = {
+        f"{shown}, {case}": (vocabulary, case)
+        for vocabulary, shown in DECODERS.items()
+        for case in ("English", "mixture")
+    }
+    cases = ["English", "mixture", "random ids", "lone bytes", "skipped specials"]
+    together = [
+        [shown, us(figures.get("test_64_streams_in_one_call", None, *column))]
+        for shown, column in by_vocabulary.items()
+    ]
+    return {
+        "one stream": of_libraries(figures, "test_one_stream", by_vocabulary, us),
+        "64 streams": of_libraries(figures, "test_64_streams", by_vocabulary, us),
+        "64 streams in one call": table(["", "us a token"], [row for row in together if row[1]]),
+        "begin": of_libraries(
+            figures, "test_begin", {shown: (vocabulary, None) for vocabulary, shown in DECODERS.items()}, us
+        ),
+        "right text": correctness(
+            figures, "test_one_stream", {case: [(vocabulary, case) for vocabulary in DECODERS] for case in cases}
+        ),
+    }
+
+
+def stop(figures: Figures) -> dict[str, str]:
+    cases = {case: (None, case) for case in ("one", "four", "sixteen long", "keeps beginning", "worst")}
+    vocabularies = {DECODERS[name]: (name, None) for name in ("llama-3", "mistral-v1")}
+    return {
+        "stop": of_libraries(figures, "test_stop", cases, us),
+        "held": of_libraries(figures, "test_stop", cases, lambda extra: "" if extra is None else str(extra["held"])),
+        "detokenize and stop": of_libraries(figures, "test_detokenize_and_stop", vocabularies, us),
+    }
+
+
+def tokenize(figures: Figures) -> dict[str, str]:
+    prompts = {text: (None, f"{text} prompts") for text in TEXTS}
+    found = {
+        f"prompts {vocabulary}": of_libraries(
+            figures, "test_encode", {text: (vocabulary, case) for text, (_, case) in prompts.items()}, mb_s
+        )
+        for vocabulary in ENCODERS
+    }
+    shown = {name: (vocabulary, None) for vocabulary, name in ENCODERS.items()}
+    return {
+        **found,
+        "page": of_libraries(
+            figures, "test_encode", {name: (v, "English page") for name, (v, _) in shown.items()}, mb_s
+        ),
+        "batch": of_libraries(figures, "test_encode_batch", shown, mb_s),
+        "right ids": correctness(
+            figures,
+            "test_encode",
+            {name: [(vocabulary, case) for _, case in prompts.values()] for vocabulary, name in ENCODERS.items()},
+        ),
+    }
+
+
+def growth(path: Path) -> dict[str, str]:
+    found = json.loads(path.read_text())
+    tables = {}
+    for name, libraries in found.items():
+        lengths = sorted({int(n) for times in libraries.values() for n in times})
+        rows = [
+            [library, *(number(times[str(n)]) if str(n) in times else "" for n in lengths)]
+            for library, times in libraries.items()
+        ]
+        tables[f"growth {name}"] = table(["", *(f"{n:,}" for n in lengths)], rows)
+    return tables
+
+
+def machine(figures: Figures) -> str:
+    about = figures.whole["machine_info"]
+    cpu = about["cpu"]
+    return (
+        f"{cpu['brand_raw']}, {cpu['count']} cores, {about['system']}; CPython {about['python']}; "
+        f"{figures.whole['datetime'][:10]}."
+    )
+
+
+def fill(page: str, found: dict[str, str]) -> str:
+    def filled(mark: re.Match[str]) -> str:
+        return f"{mark[1]}\n{found[mark[2]]}\n{mark[3]}"
+
+    return re.sub(r"(<!-- figures: (.+?) -->)\n.*?(<!-- end -->)", filled, page, flags=re.DOTALL)
+
+
+def main() -> None:
+    folder, docs = map(Path, sys.argv[1:])
+    files = {noun: Figures(folder / f"{noun}.json") for noun in ("detokenize", "stop", "tokenize")}
+    found = {
+        "machine": machine(files["detokenize"]),
+        **detokenize(files["detokenize"]),
+        **stop(files["stop"]),
+        **tokenize(files["tokenize"]),
+        **growth(folder / "growth.json"),
+    }
+    page = docs / "benchmarks.md"
+    page.write_text(fill(page.read_text(), found))
+    shutil.copyfile(folder / "growth.svg", docs / "growth.svg")
+
+
+if __name__ == "__main__":
+    main()
