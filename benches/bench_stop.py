@@ -1,8 +1,8 @@
 """Stop strings in streamed text: ours, vLLM's matcher, and the rules of other servers (`libraries/stop.py`).
 
-Stops that never come, that keep beginning, sixteen long ones, and one that comes at the end; a piece is a token's few
-characters. "correct": the whole text and the stop are those of searching the text at once. "held": the most characters
-kept back after a piece, where no stop had come.
+Stops that never come, that begin with letters there are many of, that keep beginning, long ones, and one that comes at
+the end; a piece is a token's few characters. "correct": the whole text and the stop are those of searching the text at
+once. "held": the most characters kept back after a piece, where no stop had come.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ FOUR = ["\n\n\nUser:", "<|im_end|>", "###Q", "</s>"]
 CASES: dict[str, tuple[list[str], list[str]]] = {
     "one": (["\nUser:"], pieces(text("English")[:8000])),
     "four": (FOUR, pieces(text("English")[:8000])),
+    "frequent letters": (["eQ", " tQ", "aQ"], pieces(text("English")[:8000])),
     "sixteen long": ([f"stop number {i} of sixteen" for i in range(16)], pieces(text("English")[:8000])),
+    "sixteen of 1,000": ([chr(97 + i) + "yx" * 499 for i in range(16)], pieces(text("English")[:8000])),
     "keeps beginning": (["the the the the x"], pieces("the " * 2000)),
     "worst": (["a" * 1000 + "b"], pieces("a" * 8000)),
     "found at the end": (["END"], [*pieces(text("English")[:8000]), "the EN", "D."]),

@@ -125,7 +125,8 @@ def detokenize(figures: Figures) -> dict[str, str]:
 
 
 def stop(figures: Figures) -> dict[str, str]:
-    cases = {case: (None, case) for case in ("one", "four", "sixteen long", "keeps beginning", "worst")}
+    names = "one", "four", "frequent letters", "sixteen long", "sixteen of 1,000", "keeps beginning", "worst"
+    cases = {name: (None, name) for name in names}
     vocabularies = {DECODERS[name]: (name, None) for name in ("llama-3", "mistral-v1")}
     return {
         "stop": of_libraries(figures, "test_stop", cases, us),
