@@ -46,7 +46,7 @@ def skipped_specials(vocabulary: Vocabulary) -> list[int]:
 
 
 # One for each kind of decoder; the others' are that of llama-3.
-NAMES = ["small", "gpt-2", "llama-3", "mistral-v1", "metaspace", "bert"]
+NAMES = ["small", "gpt-2", "llama-3", "mistral-v1", "xlm-r", "bert"]
 
 CASES: dict[str, Callable[[Vocabulary], list[int]]] = {
     "English": lambda vocabulary: whole(vocabulary, "English"),

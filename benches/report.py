@@ -21,7 +21,7 @@ DECODERS = {
     "gpt-2": "GPT-2",
     "llama-3": "Llama 3",
     "mistral-v1": "Mistral v1",
-    "metaspace": "Metaspace",
+    "xlm-r": "XLM-R",
     "bert": "BERT",
 }
 ENCODERS = {"llama-3": "Llama 3", "qwen": "Qwen", "o200k": "o200k", "smollm2": "SmolLM2", "mistral-v1": "Mistral v1"}

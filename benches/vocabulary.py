@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import json
 import random
 import sysconfig
 import tempfile
@@ -29,19 +28,6 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 import logitwire as lw
 
 FOLDER = Path(tempfile.mkdtemp(prefix="logitwire-benches-"))
-
-
-GPT_2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-LLAMA_3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-QWEN = LLAMA_3.replace("{1,3}", "")
-O200K = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
 
 @dataclass(frozen=True)
@@ -156,29 +142,17 @@ def smollm2() -> tokenizers.Tokenizer:
     return library
 
 
-def metaspace() -> tokenizers.Tokenizer:
-    """A Unigram vocabulary with the decoder of T5 and its kin, without byte fallback as they are."""
-    made = json.loads(sentencepiece_library(vocabularies.path("j2.model")).to_str())
-    made["model"]["byte_fallback"] = False
-    made["added_tokens"] = made["added_tokens"][:4]
-    library = tokenizers.Tokenizer.from_str(json.dumps(made))
-    library.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")])
-    library.pre_tokenizer = pre_tokenizers.Metaspace()
-    library.decoder = decoders.Metaspace()
-    return library
-
-
 VOCABULARIES = {
     vocabulary.name: vocabulary
     for vocabulary in [
         Vocabulary("small", lambda: tokenizers.Tokenizer.from_str(tokenizer_json())),
-        byte_level("gpt-2", ranked("p50k.tiktoken", GPT_2, {"<|endoftext|>": 50_256}, 50_256)),
-        byte_level("llama-3", ranked("llama-3.tiktoken", LLAMA_3, {"<|begin_of_text|>": 128_000})),
-        byte_level("qwen", ranked("qwen.tiktoken", QWEN, {"<|endoftext|>": 151_643}), normalizers.NFC()),
-        byte_level("o200k", ranked("o200k.tiktoken", O200K, {"<|endoftext|>": 199_999})),
+        byte_level("gpt-2", ranked("p50k.tiktoken", vocabularies.GPT_2, vocabularies.GPT_2_SPECIAL, 50_256)),
+        byte_level("llama-3", ranked("llama-3.tiktoken", vocabularies.CL100K, vocabularies.LLAMA_3_SPECIAL)),
+        byte_level("qwen", ranked("qwen.tiktoken", vocabularies.QWEN_2, vocabularies.QWEN_SPECIAL), normalizers.NFC()),
+        byte_level("o200k", ranked("o200k.tiktoken", vocabularies.O200K, vocabularies.O200K_SPECIAL)),
         Vocabulary("smollm2", smollm2),
         Vocabulary("mistral-v1", lambda: sentencepiece_library(vocabularies.path("mistral-v1.model"))),
-        Vocabulary("metaspace", metaspace),
+        Vocabulary("xlm-r", lambda: vocabularies.VOCABULARIES["xlm-r"].library().tokenizer),
         Vocabulary("bert", lambda: vocabularies.VOCABULARIES["bert"].library().tokenizer),
     ]
 }
