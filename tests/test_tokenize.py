@@ -626,3 +626,32 @@ def test_smollm2_gives_multilingual_text_back(ours_and_theirs: tuple[lw.Tokenize
     for text in texts:
         kept = bytes(b for b in text.encode() if b not in missing).decode("utf-8", "replace")
         assert ours.decode(ours.encode(text), skip_special_tokens=False) == kept
+
+
+UNIGRAM = {
+    "version": "1.0",
+    "added_tokens": [added_token(i, text, special=True) for i, text in enumerate(["<unk>", "</s>", "<|im_end|>"])],
+    "normalizer": None,
+    "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+    "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+    "model": {
+        "type": "Unigram",
+        "unk_id": 0,
+        "byte_fallback": False,
+        "vocab": [["<unk>", 0.0], ["</s>", 0.0], ["<|im_end|>", 0.0], ["▁", -2.0]]
+        + [[piece, -3.0 - i / 8] for i, piece in enumerate([*"abehims<>/|_d", "▁a", "im", "end", "▁hi"])],
+    },
+}
+
+
+@pytest.mark.parametrize("text", ["hi</s>", "</s>", "a <|im_end|> b", "<unk>", "漢</s>漢", "<|im_end|></s><unk>"])
+def test_a_unigram_model_finds_no_special_token_in_what_was_typed(text: str) -> None:
+    ours = lw.Tokenizer.from_json(json.dumps(UNIGRAM))
+    theirs = tokenizers.Tokenizer.from_str(json.dumps(UNIGRAM))
+    assert ours.encode(text, allow_special=True) == theirs.encode(text).ids
+    typed = ours.encode(text)
+    assert not {1, 2} & set(typed)
+    assert set(typed) & {0} == ({0} if set(text) & set("漢uk") else set())
+    assert ours.decode(ours.encode("hi a"), skip_special_tokens=False) == "hi a"
+    assert [ours.id_to_token(i) for i in range(3)] == ["<unk>", "</s>", "<|im_end|>"]
+    assert (ours.token_to_id("</s>"), ours.vocab.token_bytes(1)) == (1, b"</s>")

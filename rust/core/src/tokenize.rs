@@ -6,13 +6,15 @@ mod unicode;
 mod words;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use tokenizers::{Decoder as _, DecoderWrapper};
+use tokenizers::models::unigram::Unigram;
+use tokenizers::{Decoder as _, DecoderWrapper, ModelWrapper};
 
 use self::encoder::Encoder;
 
@@ -131,6 +133,7 @@ impl Tokenizer {
         };
         let bos_id = details.bos_token.as_deref().map(|token| named("bos_token", token)).transpose()?;
         let vocab = Arc::new(vocab_of(&plain, &tokens, &eos_ids)?);
+        hide_special_pieces(&mut plain)?;
         let fast = guarded("tokenizer.json", || Ok(Encoder::new(&plain, &missing_byte_ids))).ok().flatten();
         let (special, chat_template) = (OnceLock::new(), details.chat_template);
         Ok(Self { plain, special, fast, vocab, missing_byte_ids, bos_id, chat_template })
@@ -247,6 +250,24 @@ impl Tokenizer {
     pub fn decode(&self, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Vec<u8> {
         detokenize::decode(&self.vocab, ids, options)
     }
+}
+
+/// The Unigram model finds any piece of its vocabulary in a text, those of special tokens too. Whether such a text is the
+/// token has been decided before the model sees it, so here these pieces get names that no one can type.
+fn hide_special_pieces(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
+    let ModelWrapper::Unigram(model) = tokenizer.get_model() else { return Ok(()) };
+    let added = tokenizer.get_added_vocabulary();
+    let random = RandomState::new();
+    let name = |i: usize| format!("{:x}-{:x}", random.hash_one((i, 0)), random.hash_one((i, 1)));
+    let hidden = model
+        .iter()
+        .enumerate()
+        .map(|(i, (piece, score))| (if added.is_special_token(piece) { name(i) } else { piece.clone() }, *score));
+    let unk_id = serde_json::to_value(model).map_err(failed)?["unk_id"].as_u64();
+    let unk_id = unk_id.and_then(|id| usize::try_from(id).ok());
+    let (hidden, byte_fallback) = (hidden.collect(), model.byte_fallback());
+    tokenizer.with_model(guarded("tokenizer.json", || Unigram::from(hidden, unk_id, byte_fallback))?);
+    Ok(())
 }
 
 /// What transformers takes the first blank out of, in its order, after it has decoded.
