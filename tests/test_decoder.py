@@ -240,6 +240,13 @@ def test_hf_never_shows_the_prompts_characters_again() -> None:
     assert streamed(stream, [STRINGS.index("a")]) == "a"
 
 
+def test_a_run_of_bytes_that_begins_a_text_ends_with_the_next_token() -> None:
+    tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED["bytes, metaspace"]))
+    run = [STRINGS.index(f"<0x{byte:02X}>") for byte in "▁".encode()]
+    ids = [*run, STRINGS.index("a"), *run, STRINGS.index("b")]
+    assert streamed(tokenizer.detokenizer(), ids) == tokenizer.decode(ids) == "a b"
+
+
 def test_hf_holds_a_run_of_bytes_and_eager_does_not() -> None:
     tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED["llama 2"]))
     ids = [STRINGS.index(token) for token in ["<0xC3>", "<0xA9>", "<0xC3>", "<0xA9>", "a"]]
@@ -322,7 +329,9 @@ def test_bad_options_are_named() -> None:
         (sequence(*[FUSE] * 65), "decoder_stages"),
         (text_of("a", "x" * 2000), "decoder_literal_bytes"),
         (text_of("x", "y" * 1024), None),
-        (sequence(text_of("x", "xx" * 500), text_of("x", "xx" * 500)), "token_bytes"),
+        (sequence(text_of("x", "xx" * 500), text_of("x", "xx" * 500)), "tokenizer_growth"),
+        (sequence(FUSE, *[text_of("x", "x" * 1000)] * 4), "tokenizer_growth"),
+        (sequence(*[{"type": "Replace", "pattern": {"Regex": "x?"}, "content": "x" * 1000}] * 4), "tokenizer_growth"),
     ],
 )
 def test_hostile_decoders_are_refused(decoder: Decoder, limit: str | None) -> None:

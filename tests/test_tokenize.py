@@ -655,3 +655,21 @@ def test_a_unigram_model_finds_no_special_token_in_what_was_typed(text: str) -> 
     assert ours.decode(ours.encode("hi a"), skip_special_tokens=False) == "hi a"
     assert [ours.id_to_token(i) for i in range(3)] == ["<unk>", "</s>", "<|im_end|>"]
     assert (ours.token_to_id("</s>"), ours.vocab.token_bytes(1)) == (1, b"</s>")
+
+
+@pytest.mark.parametrize(
+    "normalizers",
+    [
+        [{"type": "Replace", "pattern": {"String": "x"}, "content": "x" * 1000}] * 4,
+        [{"type": "Replace", "pattern": {"Regex": "x?"}, "content": "x" * 1000}] * 4,
+        [
+            {"type": "Prepend", "prepend": "x" * 100},
+            {"type": "Replace", "pattern": {"String": "x"}, "content": "xx" * 50},
+        ],
+    ],
+)
+def test_a_normalizer_that_makes_a_text_a_thousand_times_longer_is_refused(normalizers: list[dict]) -> None:
+    file = json.loads(tokenizer_json()) | {"normalizer": {"type": "Sequence", "normalizers": normalizers}}
+    with pytest.raises(lw.errors.LimitError) as caught:
+        lw.Tokenizer.from_json(json.dumps(file))
+    assert caught.value.limit == "tokenizer_growth"

@@ -80,6 +80,14 @@ class Loaded:
         return [*texts, *specials, *with_specials]
 
     @cached_property
+    def typed(self) -> list[str]:
+        """The same for a reader that takes all of it as text. The Unigram model of `tokenizers` finds the pieces of special
+        tokens in a text whatever it is told, and ours does not: see test_what_is_typed_is_text."""
+        if type(self.library.tokenizer.model).__name__ != "Unigram":
+            return self.texts
+        return [text for text in self.texts if not any(token in text for token in self.special_tokens)]
+
+    @cached_property
     def streams(self) -> list[tuple[str, list[int]]]:
         return list(streams(self))
 
@@ -107,17 +115,27 @@ def assert_only_known(loaded: Loaded, peer: str, what: str, found: Sequence[str]
 
 @pytest.mark.parametrize("allow_special", [False, True])
 def test_ids_are_those_of_the_reference(loaded: Loaded, allow_special: bool) -> None:
-    ours = [loaded.ours.encode(text, add_special_tokens=False, allow_special=allow_special) for text in loaded.texts]
+    texts = loaded.texts if allow_special else loaded.typed
+    ours = [loaded.ours.encode(text, add_special_tokens=False, allow_special=allow_special) for text in texts]
     for name, peer in loaded.peers.items():
-        theirs = [peer.encode(text, allow_special=allow_special) for text in loaded.texts]
+        theirs = [peer.encode(text, allow_special=allow_special) for text in texts]
         if theirs[0] is None:
             continue
-        differing = [text for text, a, b in zip(loaded.texts, ours, theirs, strict=True) if a != b]
+        differing = [text for text, a, b in zip(texts, ours, theirs, strict=True) if a != b]
         assert_only_known(loaded, name, "special tokens allowed" if allow_special else "text", differing)
 
 
+def test_what_is_typed_is_text(loaded: Loaded) -> None:
+    """No special token comes of a text that spells one, but the one for what the vocabulary lacks."""
+    special = {i for i in loaded.ours.vocab.special_ids if "unk" not in (loaded.token(i) or "").lower()}
+    for token in loaded.special_tokens[:200]:
+        for text in (token, f"a{token}b", f" {token} {token}", f"漢{token}"):
+            ids = loaded.ours.encode(text, add_special_tokens=False)
+            assert not special & set(ids), text
+
+
 def test_added_special_tokens_are_those_of_the_reference(loaded: Loaded) -> None:
-    texts = random.Random(0).sample(loaded.texts, 500)
+    texts = random.Random(0).sample(loaded.typed, 500)
     for name, peer in loaded.peers.items():
         theirs = [peer.encode_whole(text) for text in texts]
         if theirs[0] is not None:
@@ -137,7 +155,7 @@ def test_offsets_are_those_of_the_library(loaded: Loaded) -> None:
     """In bytes where the library counts characters. tiktoken's tokens follow each other, and all that share a character
     have all of it."""
     tiktoken, library = loaded.peers.get("tiktoken"), loaded.peers.get("tokenizers")
-    for text in random.Random(0).sample(loaded.texts, 3000 if IS_LONG else 300):
+    for text in random.Random(0).sample(loaded.typed, 3000 if IS_LONG else 300):
         ids, offsets = loaded.ours.encode_with_offsets(text, add_special_tokens=False)
         assert ids == loaded.ours.encode(text, add_special_tokens=False), text
         starts = [*accumulate((len(char.encode()) for char in text), initial=0)]

@@ -98,7 +98,10 @@ enum Stage {
         content: String,
     },
     /// A replacement that only the library can do.
-    Library(Join),
+    Library {
+        join: Join,
+        content: String,
+    },
     Strip(Strip),
     Metaspace {
         replacement: char,
@@ -154,6 +157,8 @@ fn stages(decoder: &Value, library: &Library<'_>) -> Result<Vec<Stage>> {
         }
         within("decoder_stages", stages.len().max(ahead.len()), Limits::DEFAULT.decoder_stages)?;
     }
+    let growth = stages.iter().map(Stage::growth).fold(1, usize::saturating_mul);
+    within("tokenizer_growth", growth, Limits::DEFAULT.tokenizer_growth)?;
     Ok(stages)
 }
 
@@ -185,7 +190,7 @@ fn stage(decoder: &Value, library: &Library<'_>) -> Result<Stage> {
                     within("decoder_literal_bytes", pattern.len(), Limits::DEFAULT.decoder_literal_bytes)?;
                     Stage::Replace { pattern: pattern.to_owned(), content }
                 }
-                _ => Stage::Library(library(decoder)?),
+                _ => Stage::Library { join: library(decoder)?, content },
             }
         }
         "Strip" => Stage::Strip(Strip::new(character("content")?, number("start")?, number("stop")?)),
@@ -275,7 +280,7 @@ fn plan(stages: Vec<Stage>) -> Option<Plan> {
                     plan.filters.push(Filter::ByteToken);
                     vec![]
                 }
-                Stage::ByteLevel | Stage::Library(_) | Stage::Spaces => return None,
+                Stage::ByteLevel | Stage::Library { .. } | Stage::Spaces => return None,
             };
             // Nothing in place of an empty literal changes nothing.
             plan.filters.extend(replaced.iter().filter_map(|(a, b)| Replace::new(a, b)).map(Filter::Replace));
@@ -311,7 +316,7 @@ impl Stage {
     fn map(&self, token: &str, is_first: bool) -> Result<String> {
         Ok(match self {
             Self::Replace { pattern, content } => replaced(token, pattern, content)?,
-            Self::Library(join) => join(vec![token.to_owned()])?,
+            Self::Library { join, .. } => join(vec![token.to_owned()])?,
             Self::Strip(strip) => strip.apply(token),
             Self::Metaspace { replacement, drops_first } => {
                 token.replace(*replacement, if is_first && *drops_first { "" } else { " " })
@@ -335,6 +340,18 @@ impl Stage {
         })
     }
 
+    /// At most how many bytes it makes of one, rounded up.
+    fn growth(&self) -> usize {
+        match self {
+            Self::Replace { pattern, content } => content.len().div_ceil(pattern.len()).max(1),
+            // A match may be empty.
+            Self::Library { content, .. } => content.len() + 1,
+            Self::Suffix(suffix) if suffix.is_empty() => 2,
+            Self::Ctc { cleanup: true, word_delimiter_token, .. } if word_delimiter_token.is_empty() => 2,
+            _ => 1,
+        }
+    }
+
     fn depends_on_place(&self) -> bool {
         matches!(self, Self::Metaspace { drops_first: true, .. } | Self::WordPiece { .. } | Self::Spaces)
     }
@@ -342,6 +359,9 @@ impl Stage {
 
 /// The table of what ids add later on, and everything else.
 pub(crate) fn compile(tokens: &[Option<String>], decoder: &Value, library: &Library<'_>) -> Result<(Table, Decoder)> {
+    for token in tokens.iter().flatten() {
+        within("token_bytes", token.len(), Limits::DEFAULT.token_bytes)?;
+    }
     match plan(stages(decoder, library)?) {
         Some(plan) => plan.compile(tokens),
         None => {

@@ -156,7 +156,7 @@ impl Detokenizer {
         let decoder = vocab.decoder();
         let free = match (&decoder.joiner, &self.more) {
             (Joiner::Utf8 | Joiner::Text, _) => true,
-            (Joiner::ByteFallback { .. }, More::Run(run)) => run.is_empty() && !self.is_spoiled,
+            (Joiner::ByteFallback { .. }, More::Run(run)) => run.is_empty() && !self.is_spoiled && !self.is_first_run,
             _ => false,
         };
         self.is_quiet = free

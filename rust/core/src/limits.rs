@@ -31,6 +31,8 @@ limits! {
     decoder_stages = 64;
     /// Bytes of one literal in a tokenizer's decoder.
     decoder_literal_bytes = 1024;
+    /// Bytes that all replacements of a tokenizer's decoder, or of its normalizer, may together make of one.
+    tokenizer_growth = 1024;
     /// Bytes of a `tokenizer.json`, or of a file of another format that is converted to one.
     tokenizer_bytes = 256 << 20;
     /// Bytes looked up to find the merges of a vocabulary that only ranks its tokens.

@@ -23,7 +23,7 @@ use crate::decoder::Join;
 use crate::detokenize::{self, DetokenizeOptions};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::vocab::Vocab;
+use crate::vocab::{Vocab, within};
 
 /// As `Cargo.lock` pins them.
 const REFERENCE: &str = "tokenizers 0.23.2";
@@ -113,6 +113,7 @@ impl Tokenizer {
         plain.with_padding(None);
         guarded("tokenizer.json", || plain.with_truncation(None).map(drop))?;
         plain.set_encode_special_tokens(true);
+        check_normalizer(&serde_json::to_value(plain.get_normalizer()).map_err(failed)?)?;
         if details.clean_up_spaces {
             clean_up_spaces(&mut plain)?;
         }
@@ -250,6 +251,22 @@ impl Tokenizer {
     pub fn decode(&self, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Vec<u8> {
         detokenize::decode(&self.vocab, ids, options)
     }
+}
+
+/// That no text becomes so much longer that there is no memory for it.
+fn check_normalizer(normalizer: &Value) -> Result<()> {
+    let mut growth: usize = 1;
+    let mut ahead = vec![normalizer];
+    while let Some(normalizer) = ahead.pop() {
+        ahead.extend(normalizer["normalizers"].as_array().into_iter().flatten());
+        let length = |text: &Value| text.as_str().map_or(0, str::len);
+        growth = growth.saturating_mul(match length(&normalizer["pattern"]["String"]) {
+            // What is not one literal may match nothing at all, and a prefix stands before each piece of a text.
+            0 => 1 + length(&normalizer["content"]) + length(&normalizer["prepend"]),
+            n => length(&normalizer["content"]).div_ceil(n).max(1),
+        });
+    }
+    within("tokenizer_growth", growth, Limits::DEFAULT.tokenizer_growth)
 }
 
 /// The Unigram model finds any piece of its vocabulary in a text, those of special tokens too. Whether such a text is the
