@@ -81,8 +81,8 @@ class Loaded:
 
     @cached_property
     def typed(self) -> list[str]:
-        """The same for a reader that takes all of it as text. The Unigram model of `tokenizers` finds the pieces of special
-        tokens in a text whatever it is told, and ours does not: see test_what_is_typed_is_text."""
+        """The same for a reader that takes all of it as text. The Unigram model of `tokenizers` finds the pieces of
+        special tokens in a text whatever it is told, and ours does not: see test_what_is_typed_is_text."""
         if type(self.library.tokenizer.model).__name__ != "Unigram":
             return self.texts
         return [text for text in self.texts if not any(token in text for token in self.special_tokens)]
