@@ -331,6 +331,7 @@ VOCABULARIES = {
     "tekken": tekken("tekken.json"),
     "mistral-v1": sentencepiece("mistral-v1.model"),
     "mistral-v3": sentencepiece("mistral-v3.model"),
+    "j2": sentencepiece("j2.model"),
     "deepseek-v4": hugging_face("deepseek-v4.json"),
     "claude": hugging_face("claude.json"),
     "bert": word_piece("bert-bge.gguf"),

@@ -189,7 +189,7 @@ def sentencepiece_library(path: str | PathLike[str]) -> Any:
             if kind in (UNKNOWN, CONTROL)
         ]
     )
-    return library
+    return tokenizers.Tokenizer.from_str(library.to_str())  # scores as JSON has them, to the last bit
 
 
 def gguf_library(metadata: Mapping[str, Any]) -> Any:

@@ -16,6 +16,9 @@ use crate::limits::Limits;
 const SPACE: &str = "\u{2581}";
 
 /// `ModelProto.SentencePiece.Type`.
+/// A score that never wins.
+const NEVER: f64 = -1e9;
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Normal,
@@ -175,8 +178,14 @@ fn unigram<'a>(pieces: &[SentencePiece<'a>], spec: &Spec<'_>, unknown: usize) ->
     if let Some((_, piece)) = of_kind(pieces, Kind::Unused).next() {
         return Err(failed(format!("the piece {:?} is unused: that is not supported", piece.text)));
     }
+    // The library looks every piece up in the text; sentencepiece only these. Were the others found, a user could write
+    // `</s>`.
+    let score = |piece: &SentencePiece<'_>| match piece.kind {
+        Kind::Normal | Kind::UserDefined => f64::from(piece.score),
+        _ => NEVER,
+    };
     Ok(Model::Unigram {
-        vocab: pieces.iter().map(|piece| (piece.text, piece.score.into())).collect(),
+        vocab: pieces.iter().map(|piece| (piece.text, score(piece))).collect(),
         unk_id: unknown,
         byte_fallback: spec.byte_fallback,
     })
