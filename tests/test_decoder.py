@@ -224,6 +224,9 @@ def test_a_continued_stream_is_what_comes_after_the_prompt() -> None:
         ("metaspace", ["▁a"], ["▁b"], " b"),
         ("word piece", ["a"], ["b"], " b"),
         ("suffix", ["a</w>"], ["b</w>"], " b"),
+        ("byte level, clean", ["a", "Ġ"], ["a"], "a"),
+        ("byte token text", ["<0x4"], ["a"], "a"),
+        ("strip both ends", ["a", " "], ["a"], " a"),
     ],
 )
 def test_what_a_prompt_leaves_behind(name: str, prompt: list[str], ids: list[str], text: str) -> None:
@@ -313,6 +316,10 @@ def test_step_many_is_step_of_each() -> None:
     assert lw.Detokenizer.step_many([STRINGS.index("a"), STRINGS.index("b")], [stream, stream]) == ["a", "b"]
     with pytest.raises(lw.errors.ArrayError, match="1 token ids for 2 streams"):
         lw.Detokenizer.step_many([0], [stream, stream])
+    begun = STRINGS.index("<0xC3>")
+    with pytest.raises(TypeError):
+        lw.Detokenizer.step_many([begun, begun], [stream, "stream"])  # type: ignore[list-item]
+    assert stream.finish() == "", "no stream is stepped where one cannot be"
 
 
 def test_bad_options_are_named() -> None:
@@ -321,6 +328,9 @@ def test_bad_options_are_named() -> None:
         tokenizer.detokenizer(byte_fallback="fast")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         tokenizer.detokenizer(prompt_ids="text")  # type: ignore[arg-type]
+    for stop in (7, "END", [7]):
+        with pytest.raises(TypeError, match="a StopMatcher, or a sequence of str"):
+            tokenizer.detokenizer(stop=stop)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

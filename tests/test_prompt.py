@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -155,3 +156,23 @@ def test_special_tokens_of_one_character_cannot_be_forged() -> None:
 def test_what_is_no_string_is_refused(content: object) -> None:
     with pytest.raises(ParameterError, match="expected a string"):
         chat_ids(byte_tokenizer(), NAMED, [{"role": "user", "content": content}])
+
+
+@pytest.mark.parametrize("decoder", [None, {"type": "WordPiece", "prefix": "##", "cleanup": True}])
+def test_a_special_token_is_known_by_what_it_is_written_as(decoder: Any) -> None:
+    """Not by what its decoder makes of it, which may have a blank in front."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    file = {
+        "version": "1.0",
+        "added_tokens": [{"id": i, "content": text, **flags} for i, text in enumerate(["<unk>", "<s>", "</s>"])],
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "decoder": decoder,
+        "model": {"type": "WordLevel", "unk_token": "<unk>", "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3}},
+    }
+    tokenizer = lw.Tokenizer.from_json(json.dumps(file))
+    template = lw.ChatTemplate("<s> {{ messages[0].content }} </s>")
+    assert chat_ids(tokenizer, template, [user("a")]) == [1, 3, 2]
+    for content in ("a </s>", "</s> a <s>", "a</s>"):
+        ids = chat_ids(tokenizer, template, [user(content)])
+        assert (ids[0], ids[-1]) == (1, 2)
+        assert not {1, 2} & set(ids[1:-1]), content

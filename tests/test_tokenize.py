@@ -673,3 +673,45 @@ def test_a_normalizer_that_makes_a_text_a_thousand_times_longer_is_refused(norma
     with pytest.raises(lw.errors.LimitError) as caught:
         lw.Tokenizer.from_json(json.dumps(file))
     assert caught.value.limit == "tokenizer_growth"
+
+
+WHITESPACE = {"type": "WhitespaceSplit"}
+FORGED = {
+    "words": {"type": "WordLevel", "unk_token": "<unk>", "vocab": {"<unk>": 0, "<s>": 1, "a": 2}},
+    "word pieces": {
+        "type": "WordPiece",
+        "unk_token": "<unk>",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 99,
+        "vocab": {"<unk>": 0, "<s>": 1, "a": 2, "<": 3, "##s": 4, "##>": 5},
+    },
+    "merges": {
+        "type": "BPE",
+        "unk_token": "<unk>",
+        "vocab": {"<unk>": 0, "<s>": 1, "a": 2, "<": 3, "s": 4, ">": 5, "<s": 6},
+        "merges": [["<", "s"], ["<s", ">"]],
+    },
+    "whole words": {
+        "type": "BPE",
+        "unk_token": "<unk>",
+        "ignore_merges": True,
+        "vocab": {"<unk>": 0, "<s>": 1, "a": 2, "<": 3, "s": 4, ">": 5},
+        "merges": [],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_no_model_makes_a_special_token_of_what_was_typed(kind: str) -> None:
+    added = [added_token(i, text, special=True) for i, text in enumerate(["<unk>", "<s>"])]
+    file = {"version": "1.0", "added_tokens": added, "pre_tokenizer": WHITESPACE, "model": FORGED[kind]}
+    ours = lw.Tokenizer.from_json(json.dumps(file))
+    theirs = tokenizers.Tokenizer.from_str(json.dumps(file))
+    for text in ("<s>", "a <s> a", "<s><s>", "a", "<unk>", "漢 a"):
+        assert ours.encode(text, allow_special=True) == theirs.encode(text).ids
+        assert 1 not in ours.encode(text), text
+    assert (ours.id_to_token(1), ours.token_to_id("<s>"), ours.decode([1, 2], skip_special_tokens=False)) == (
+        "<s>",
+        1,
+        "<s> a",
+    )

@@ -31,8 +31,7 @@ def chat_ids(tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Ma
                 raise ParameterError(
                     f"messages[{index}][{key!r}] is a {type(value).__name__}, expected a string", field="messages"
                 )
-    vocab = tokenizer.vocab
-    special = {vocab.token_bytes(token_id).decode("utf-8", "replace"): token_id for token_id in vocab.special_ids}
+    special = {text: token_id for token_id in tokenizer.vocab.special_ids if (text := tokenizer.id_to_token(token_id))}
     typed = "".join(value for turn in messages for value in turn.values())
     forged = [text for text in special if text in typed]
     if not forged:

@@ -5,7 +5,7 @@ mod encoder;
 mod unicode;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,11 +14,11 @@ use std::sync::{Arc, OnceLock};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokenizers::models::unigram::Unigram;
-use tokenizers::{Decoder as _, DecoderWrapper, ModelWrapper};
+use tokenizers::{Decoder as _, DecoderWrapper, Model as _, ModelWrapper};
 
 use self::encoder::Encoder;
 
-use crate::convert::{Converted, EOS_TOKENS};
+use crate::convert::{Converted, EOS_TOKENS, check_charsmap};
 use crate::decoder::Join;
 use crate::detokenize::{self, DetokenizeOptions};
 use crate::error::{Error, Result};
@@ -134,7 +134,11 @@ impl Tokenizer {
         };
         let bos_id = details.bos_token.as_deref().map(|token| named("bos_token", token)).transpose()?;
         let vocab = Arc::new(vocab_of(&plain, &tokens, &eos_ids)?);
-        hide_special_pieces(&mut plain)?;
+        hide_special_tokens(&mut plain)?;
+        // What fails on any text is refused now; an error about this one, such as an unknown word's, is no such thing.
+        catch_unwind(AssertUnwindSafe(|| plain.encode_fast("a", true).map(drop)))
+            .map_err(|_| failed("tokenizer.json: the tokenizers library panics on it"))?
+            .ok();
         let fast = guarded("tokenizer.json", || Ok(Encoder::new(&plain, &missing_byte_ids))).ok().flatten();
         let (special, chat_template) = (OnceLock::new(), details.chat_template);
         Ok(Self { plain, special, fast, vocab, missing_byte_ids, bos_id, chat_template })
@@ -260,6 +264,9 @@ fn check_normalizer(normalizer: &Value) -> Result<()> {
     while let Some(normalizer) = ahead.pop() {
         ahead.extend(normalizer["normalizers"].as_array().into_iter().flatten());
         let length = |text: &Value| text.as_str().map_or(0, str::len);
+        if let Some(charsmap) = normalizer["precompiled_charsmap"].as_str() {
+            check_charsmap(charsmap)?;
+        }
         growth = growth.saturating_mul(match length(&normalizer["pattern"]["String"]) {
             // What is not one literal may match nothing at all, and a prefix stands before each piece of a text.
             0 => 1 + length(&normalizer["content"]) + length(&normalizer["prepend"]),
@@ -269,22 +276,58 @@ fn check_normalizer(normalizer: &Value) -> Result<()> {
     within("tokenizer_growth", growth, Limits::DEFAULT.tokenizer_growth)
 }
 
-/// The Unigram model finds any piece of its vocabulary in a text, those of special tokens too. Whether such a text is the
-/// token has been decided before the model sees it, so here these pieces get names that no one can type.
-fn hide_special_pieces(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
-    let ModelWrapper::Unigram(model) = tokenizer.get_model() else { return Ok(()) };
+/// A model finds what its vocabulary holds, the strings of special tokens too. Whether such a text is the token has been
+/// decided before the model sees it, so where the model could make one, the string becomes one that no one can type.
+fn hide_special_tokens(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
     let added = tokenizer.get_added_vocabulary();
+    let model = tokenizer.get_model();
+    let unk_token = match model {
+        ModelWrapper::BPE(model) => model.unk_token.as_deref(),
+        ModelWrapper::WordLevel(model) => Some(&*model.unk_token),
+        ModelWrapper::WordPiece(model) => Some(&*model.unk_token),
+        ModelWrapper::Unigram(_) => None,
+    };
+    let makes = |token: &str| {
+        matches!(model, ModelWrapper::Unigram(_)) && model.token_to_id(token).is_some()
+            || model.tokenize(token).is_ok_and(|made| matches!(&made[..], [one] if one.value == token))
+    };
+    let special = added.get_added_tokens_decoder().iter().filter(|(_, token)| token.special);
+    let special = special.flat_map(|(&id, token)| [added.simple_id_to_token(id), Some(token.content.clone())]);
+    let made: HashSet<String> =
+        special.flatten().filter(|token| unk_token != Some(token) && guarded_makes(&makes, token)).collect();
+    if made.is_empty() {
+        return Ok(());
+    }
     let random = RandomState::new();
-    let name = |i: usize| format!("{:x}-{:x}", random.hash_one((i, 0)), random.hash_one((i, 1)));
-    let hidden = model
-        .iter()
-        .enumerate()
-        .map(|(i, (piece, score))| (if added.is_special_token(piece) { name(i) } else { piece.clone() }, *score));
-    let unk_id = serde_json::to_value(model).map_err(failed)?["unk_id"].as_u64();
-    let unk_id = unk_id.and_then(|id| usize::try_from(id).ok());
-    let (hidden, byte_fallback) = (hidden.collect(), model.byte_fallback());
-    tokenizer.with_model(guarded("tokenizer.json", || Unigram::from(hidden, unk_id, byte_fallback))?);
+    let hidden = |token: &str| match made.contains(token) {
+        true => format!("{:x}-{:x}", random.hash_one((token, 0)), random.hash_one((token, 1))),
+        false => token.to_owned(),
+    };
+    if let ModelWrapper::Unigram(model) = model {
+        let pieces = model.iter().map(|(piece, score)| (hidden(piece), *score)).collect();
+        let unk_id = serde_json::to_value(model).map_err(failed)?["unk_id"].as_u64();
+        let unk_id = unk_id.and_then(|id| usize::try_from(id).ok());
+        let byte_fallback = model.byte_fallback();
+        tokenizer.with_model(guarded("tokenizer.json", || Unigram::from(pieces, unk_id, byte_fallback))?);
+        return Ok(());
+    }
+    let mut file = serde_json::to_value(model).map_err(failed)?;
+    if let Some(vocab) = file["vocab"].as_object_mut() {
+        *vocab = std::mem::take(vocab).into_iter().map(|(token, id)| (hidden(&token), id)).collect();
+    }
+    if let Some(merges) = file["merges"].as_array_mut() {
+        merges.retain(|merge| {
+            let parts = [&merge[0], &merge[1]].map(|part| part.as_str().unwrap_or_default());
+            !parts.iter().any(|part| made.contains(*part)) && !made.contains(&parts.concat())
+        });
+    }
+    tokenizer.with_model(guarded("tokenizer.json", || Ok(ModelWrapper::deserialize(file)?))?);
     Ok(())
+}
+
+/// The library may panic on a token that is hostile.
+fn guarded_makes(makes: &impl Fn(&str) -> bool, token: &str) -> bool {
+    catch_unwind(AssertUnwindSafe(|| makes(token))).unwrap_or(true)
 }
 
 /// What transformers takes the first blank out of, in its order, after it has decoded.

@@ -111,6 +111,10 @@ impl Detokenizer {
             let what = format!("step_many: {} token ids for {} streams", ids.len(), streams.len());
             return Err(CoreError::Shape { what }.into());
         }
+        // All or none: what a stream has given is given only once.
+        for stream in streams.iter() {
+            stream.cast::<Self>().map_err(PyErr::from)?.try_borrow_mut().map_err(PyErr::from)?;
+        }
         let step = |(id, stream): (u32, Bound<'py, PyAny>)| {
             let stream = stream.cast::<Self>().map_err(PyErr::from)?;
             stream.try_borrow_mut().map_err(PyErr::from)?.step_id(py, id)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use logitwire_core::error::Error as CoreError;
 use logitwire_core::stop::{Fed, StopMatcher as Core, StopSet, StopText, Tie};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -68,10 +69,21 @@ impl StopMatcher {
 }
 
 /// Stop strings as an argument: compiled already, or not.
-#[derive(FromPyObject)]
 pub(crate) enum Stops<'py> {
     Compiled(PyRef<'py, StopMatcher>),
     Strings(Vec<Bound<'py, PyString>>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Stops<'py> {
+    type Error = PyErr;
+
+    fn extract(stops: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(matcher) = stops.cast::<StopMatcher>() {
+            return Ok(Self::Compiled(matcher.to_owned().try_borrow()?));
+        }
+        let strings = stops.extract().map(Self::Strings);
+        strings.map_err(|_| PyTypeError::new_err("stop: expected a StopMatcher, or a sequence of str (not one str)"))
+    }
 }
 
 impl Stops<'_> {

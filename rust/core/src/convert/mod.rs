@@ -23,6 +23,12 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
+/// Check all that the library takes on trust of a `precompiled_charsmap` in base64.
+pub(crate) fn check_charsmap(charsmap: &str) -> Result<()> {
+    let bytes = base64::decode(charsmap.as_bytes()).ok_or_else(|| failed("precompiled_charsmap: it is no base64"))?;
+    sentencepiece::check_charsmap(&bytes)
+}
+
 /// Special tokens that end a generation by the field's convention, for files that do not say.
 pub(crate) const EOS_TOKENS: [&str; 10] = [
     "</s>",
