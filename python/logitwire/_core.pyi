@@ -106,8 +106,8 @@ class Vocab:
 class Tokenizer:
     """Text to token ids and back. Immutable, safe to share between threads.
 
-    Encoding gives the ids that Hugging Face's `tokenizers` 0.23 gives; decoding is ours. Whatever makes a tokenizer,
-    what is wrong with it is a TokenizerError, VocabError or LimitError then, not later.
+    Encoding gives the ids that Hugging Face's `tokenizers` 0.23 gives; decoding is ours. What is wrong with a source is a
+    TokenizerError, VocabError or LimitError when it is loaded.
 
     Most sources do not say which tokens end a generation. `eos_tokens` names them; without it, those special tokens
     count that the field uses for it: `</s>`, `<|endoftext|>`, `<|im_end|>`, `<|eot_id|>`, `<|end_of_text|>`,
