@@ -565,7 +565,7 @@ def smollm2_gguf(smollm2_path: Path) -> lw.Gguf:
 
 @pytest.fixture(scope="module")
 def ours_and_theirs(smollm2_gguf: lw.Gguf) -> tuple[lw.Tokenizer, Any]:
-    """Ours from the file, theirs by hand: the conversion in transformers loses the digits' split.
+    """Ours from the file, theirs put together by hand, digits split one by one.
 
     Like llama.cpp, nothing merges across one of the eight bytes that the vocabulary lacks. Theirs would drop the byte
     first, so there it is an unknown token, dropped from the ids.
@@ -715,3 +715,17 @@ def test_no_model_makes_a_special_token_of_what_was_typed(kind: str) -> None:
         1,
         "<s> a",
     )
+
+
+def test_what_the_library_would_make_too_much_of_is_refused_before_it_does() -> None:
+    file = json.loads(tokenizer_json())
+    pieces = [[f"{i:06d}" + "x" * 1000, -1.0] for i in range(9000)]
+    added = [added_token(1000 + i, f"<{i}>" + "y" * 1000, special=False) for i in range(1100)]
+    for limit, parts in {
+        "unigram_bytes": {"model": {"type": "Unigram", "unk_id": 0, "vocab": pieces}},
+        "added_token_bytes": {"added_tokens": added},
+        "token_bytes": {"added_tokens": [added_token(1000, "z" * 70_000, special=False)]},
+    }.items():
+        with pytest.raises(lw.errors.LimitError) as caught:
+            lw.Tokenizer.from_json(json.dumps(file | parts))
+        assert caught.value.limit == limit

@@ -106,12 +106,12 @@ class Vocab:
 class Tokenizer:
     """Text to token ids and back. Immutable, safe to share between threads.
 
-    Encoding gives the ids that Hugging Face's `tokenizers` 0.23 gives; decoding is ours. What is wrong with a source is a
-    TokenizerError, VocabError or LimitError when it is loaded.
+    Encoding gives the ids that Hugging Face's `tokenizers` 0.23 gives; decoding is ours. What is wrong with a source is
+    a TokenizerError, VocabError or LimitError when it is loaded.
 
     Most sources do not say which tokens end a generation. `eos_tokens` names them; without it, those special tokens
     count that the field uses for it: `</s>`, `<|endoftext|>`, `<|im_end|>`, `<|eot_id|>`, `<|end_of_text|>`,
-    `<|eom_id|>`, `<|return|>`, `<|end|>`, `<end_of_turn>`, `<eos>`.
+    `<|eom_id|>`, `<|return|>`, `<|end|>`, `<end_of_turn>`, `<eos>`, `<｜end▁of▁sentence｜>`.
     """
 
     @classmethod
@@ -266,8 +266,8 @@ class Tokenizer:
 class Detokenizer:
     """One stream of token ids to text that never ends in half a character. One owner; not shared between threads.
 
-    Made by `Tokenizer.detokenizer` and `Vocab.detokenizer`, and a table and 64 bytes of state beside it: any ids
-    whatever cost what their bytes cost.
+    Made by `Tokenizer.detokenizer` and `Vocab.detokenizer`, whose table all streams share: a stream is a few hundred
+    bytes, and any ids whatever cost what their bytes cost.
 
     skip_special_tokens: leave special tokens out.
 

@@ -27,6 +27,10 @@ limits! {
     token_bytes = 1 << 16;
     /// Bytes of all tokens of a vocabulary together.
     vocab_bytes = 256 << 20;
+    /// Bytes of all added tokens of a `tokenizer.json` together.
+    added_token_bytes = 1 << 20;
+    /// Bytes of all pieces of a Unigram model together, each of which takes some hundred in the library.
+    unigram_bytes = 8 << 20;
     /// Stages of a tokenizer's decoder.
     decoder_stages = 64;
     /// Bytes of one literal in a tokenizer's decoder.

@@ -2,6 +2,7 @@
 //! vocabulary, serves everything else.
 
 mod encoder;
+mod outline;
 mod unicode;
 mod words;
 
@@ -108,6 +109,7 @@ impl Tokenizer {
         if got > maximum {
             return Err(Error::Limit { limit: "tokenizer_bytes", got, maximum });
         }
+        outline::check(json)?;
         let mut plain = guarded("tokenizer.json", || tokenizers::Tokenizer::from_bytes(json))?;
         // Cutting and padding are the caller's business: nothing a user wrote may vanish in silence.
         plain.with_padding(None);

@@ -26,7 +26,7 @@ const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
 /// Tokens that end a generation in llama.cpp, beside `EOS_TOKENS`.
-const MORE_EOS_TOKENS: [&str; 12] = [
+const MORE_EOS_TOKENS: [&str; 11] = [
     "<|call|>",
     "<|flush|>",
     "<|calls|>",
@@ -37,7 +37,6 @@ const MORE_EOS_TOKENS: [&str; 12] = [
     "<end_of_utterance>",
     "<turn|>",
     "<|tool_response>",
-    "<｜end▁of▁sentence｜>",
     "[e~[",
 ];
 

@@ -30,7 +30,7 @@ pub(crate) fn check_charsmap(charsmap: &str) -> Result<()> {
 }
 
 /// Special tokens that end a generation by the field's convention, for files that do not say.
-pub(crate) const EOS_TOKENS: [&str; 10] = [
+pub(crate) const EOS_TOKENS: [&str; 11] = [
     "</s>",
     "<|endoftext|>",
     "<|im_end|>",
@@ -41,6 +41,7 @@ pub(crate) const EOS_TOKENS: [&str; 10] = [
     "<|end|>",
     "<end_of_turn>",
     "<eos>",
+    "<｜end▁of▁sentence｜>",
 ];
 
 /// What a file of another format says.
