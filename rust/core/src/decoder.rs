@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::byte_level::byte_of;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Replace, Strip, byte_token};
-use crate::limits::Limits;
-use crate::vocab::{Table, within};
+use crate::limits::{Limits, within};
+use crate::vocab::Table;
 
 /// What the library makes of the strings of some tokens.
 pub type Join = Box<dyn Fn(Vec<String>) -> Result<String> + Send + Sync>;

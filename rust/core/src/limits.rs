@@ -1,5 +1,15 @@
 //! The one table of limits. Every bound on what a request or a file may ask for stands here and nowhere else.
 
+use crate::error::{Error, Result};
+
+/// An error if there is more of something than the limit of this name.
+pub(crate) fn within(limit: &'static str, got: usize, maximum: usize) -> Result<()> {
+    match got > maximum {
+        true => Err(Error::Limit { limit, got: got as u64, maximum: maximum as u64 }),
+        false => Ok(()),
+    }
+}
+
 macro_rules! limits {
     ($($(#[doc = $doc:literal])* $name:ident = $value:expr;)*) => {
         /// Bounds on requests and files; going over one is `Error::Limit` with its name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::detokenize::{DetokenizeOptions, Detokenizer};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limits, within};
 use crate::sample::{Allowed, Draw, Logits, SamplingParams, Scratch, Status, sample};
 use crate::sse::frame::{Framer, TokenLogprob};
 use crate::stop::{StopMatcher, StopText};
@@ -146,10 +146,7 @@ impl Line {
             let (value, expected) = (options.min_tokens.to_string(), format!("at most {maximum}, as max_tokens"));
             return Err(Error::Parameter { field: "min_tokens", value, expected });
         }
-        let (got, maximum) = (options.stop_token_ids.len() as u64, Limits::DEFAULT.stop_token_ids as u64);
-        if got > maximum {
-            return Err(Error::Limit { limit: "stop_token_ids", got, maximum });
-        }
+        within("stop_token_ids", options.stop_token_ids.len(), Limits::DEFAULT.stop_token_ids)?;
         vocab.check(options.stop_token_ids.iter().copied())?;
         options.stop.reset();
         vocab.check(prompt_ids.iter().copied())?;

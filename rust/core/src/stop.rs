@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::byte_kinds::ByteKinds;
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limits, within};
 
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
@@ -102,13 +102,7 @@ impl StopSet {
     /// `Error::Parameter` on an empty stop, which would match everywhere; `Error::Limit` on too many or too long ones.
     pub fn new(stops: &[impl AsRef<[u8]>], tie: Tie) -> Result<StopSet> {
         let limits = Limits::DEFAULT;
-        if stops.len() > limits.stop_strings {
-            return Err(Error::Limit {
-                limit: "stop_strings",
-                got: stops.len() as u64,
-                maximum: limits.stop_strings as u64,
-            });
-        }
+        within("stop_strings", stops.len(), limits.stop_strings)?;
         for (index, stop) in stops.iter().enumerate() {
             let n_bytes = stop.as_ref().len();
             if n_bytes == 0 {
@@ -118,13 +112,7 @@ impl StopSet {
                     expected: "no empty strings".into(),
                 });
             }
-            if n_bytes > limits.stop_string_bytes {
-                return Err(Error::Limit {
-                    limit: "stop_string_bytes",
-                    got: n_bytes as u64,
-                    maximum: limits.stop_string_bytes as u64,
-                });
-            }
+            within("stop_string_bytes", n_bytes, limits.stop_string_bytes)?;
         }
         let stops = stops.iter().map(|stop| stop.as_ref().into()).collect();
         Ok(StopSet::compile(stops, tie, MAX_TRANSITIONS))

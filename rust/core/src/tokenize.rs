@@ -23,8 +23,8 @@ use crate::convert::{Converted, EOS_TOKENS, check_charsmap};
 use crate::decoder::Join;
 use crate::detokenize::{self, DetokenizeOptions};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
-use crate::vocab::{Vocab, within};
+use crate::limits::{Limits, within};
+use crate::vocab::Vocab;
 
 /// As `Cargo.lock` pins them.
 const REFERENCE: &str = "tokenizers 0.23.2";
@@ -105,10 +105,7 @@ impl Tokenizer {
     }
 
     fn load(json: &[u8], details: Details, missing_bytes: &[String]) -> Result<Self> {
-        let (got, maximum) = (json.len() as u64, Limits::DEFAULT.tokenizer_bytes as u64);
-        if got > maximum {
-            return Err(Error::Limit { limit: "tokenizer_bytes", got, maximum });
-        }
+        within("tokenizer_bytes", json.len(), Limits::DEFAULT.tokenizer_bytes)?;
         outline::check(json)?;
         let mut plain = guarded("tokenizer.json", || tokenizers::Tokenizer::from_bytes(json))?;
         // Cutting and padding are the caller's business: nothing a user wrote may vanish in silence.
@@ -365,10 +362,7 @@ fn clean_up_spaces(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
 /// The strings of all ids and the library's decoder, compiled.
 fn vocab_of(tokenizer: &tokenizers::Tokenizer, ids: &HashMap<String, u32>, eos_ids: &[u32]) -> Result<Vocab> {
     let largest = ids.values().copied().max().unwrap_or(0) as usize;
-    let maximum = Limits::DEFAULT.vocab_size as u64;
-    if largest as u64 >= maximum {
-        return Err(Error::Limit { limit: "vocab_size", got: largest as u64 + 1, maximum });
-    }
+    within("vocab_size", largest + 1, Limits::DEFAULT.vocab_size)?;
     let mut tokens: Vec<Option<String>> = vec![None; if ids.is_empty() { 0 } else { largest + 1 }];
     for (token, &id) in ids {
         if tokens[id as usize].replace(token.clone()).is_some() {

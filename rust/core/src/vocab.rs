@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::byte_kinds::ByteKinds;
 use crate::decoder::{self, Decoder, Joiner, Library};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limits, within};
 use crate::mask;
 
 /// A vocabulary: ids from 0, some of which may stand for nothing, and how what they stand for becomes text.
@@ -222,14 +222,6 @@ impl Table {
         let marks = *self.marks.get(id)?;
         let bytes = self.bytes.get(*self.offsets.get(id)? as usize..*self.offsets.get(id + 1)? as usize)?;
         Some(TokenBytes { bytes, marks })
-    }
-}
-
-/// An error if there is more of something than the limit of this name.
-pub(crate) fn within(limit: &'static str, got: usize, maximum: usize) -> Result<()> {
-    match got > maximum {
-        true => Err(Error::Limit { limit, got: got as u64, maximum: maximum as u64 }),
-        false => Ok(()),
     }
 }
 

@@ -14,9 +14,9 @@ use super::scores::{self, Piece};
 use super::sentencepiece::byte_piece;
 use super::{Bpe, Converted, EOS_TOKENS, File, Model, added_token, failed, template};
 use crate::byte_level::char_of;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gguf::{Array, Gguf};
-use crate::limits::Limits;
+use crate::limits::{Limits, within};
 
 /// `tokenizer.ggml.token_type`.
 const UNKNOWN: i64 = 2;
@@ -241,10 +241,7 @@ struct Parts<'a> {
 impl<'a> Vocabulary<'a> {
     fn new(gguf: &'a Gguf) -> Result<Self> {
         let tokens = gguf.strings("tokenizer.ggml.tokens")?;
-        let (got, maximum) = (tokens.len() as u64, Limits::DEFAULT.vocab_size as u64);
-        if got > maximum {
-            return Err(Error::Limit { limit: "vocab_size", got, maximum });
-        }
+        within("vocab_size", tokens.len(), Limits::DEFAULT.vocab_size)?;
         let kinds = gguf.i64s("tokenizer.ggml.token_type")?.to_vec();
         if kinds.len() != tokens.len() {
             return Err(failed(format!("{} token types for {} tokens", kinds.len(), tokens.len())));

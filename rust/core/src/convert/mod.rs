@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limits, within};
 
 /// Check all that the library takes on trust of a `precompiled_charsmap` in base64.
 pub(crate) fn check_charsmap(charsmap: &str) -> Result<()> {
@@ -110,11 +110,7 @@ impl File<'_> {
 }
 
 fn check_size(n_bytes: usize) -> Result<()> {
-    let (got, maximum) = (n_bytes as u64, Limits::DEFAULT.tokenizer_bytes as u64);
-    if got > maximum {
-        return Err(Error::Limit { limit: "tokenizer_bytes", got, maximum });
-    }
-    Ok(())
+    within("tokenizer_bytes", n_bytes, Limits::DEFAULT.tokenizer_bytes)
 }
 
 /// An entry of `added_tokens`.

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::scores::{Piece, merges};
 use super::{Bpe, Converted, File, Model, added_token, base64, check_size, failed};
-use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::error::Result;
+use crate::limits::{Limits, within};
 
 const SPACE: &str = "\u{2581}";
 
@@ -259,11 +259,8 @@ pub(super) fn check_charsmap(charsmap: &[u8]) -> Result<()> {
     if !texts.ends_with('\0') {
         return Err(broken("its last text does not end"));
     }
-    let (got, maximum) =
-        (texts.split('\0').map(str::len).max().unwrap_or(0) as u64, Limits::DEFAULT.charsmap_text_bytes as u64);
-    if got > maximum {
-        return Err(Error::Limit { limit: "charsmap_text_bytes", got, maximum });
-    }
+    let longest = texts.split('\0').map(str::len).max().unwrap_or(0);
+    within("charsmap_text_bytes", longest, Limits::DEFAULT.charsmap_text_bytes)?;
     let array: Vec<usize> = array.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit) as usize).collect();
     // Where the children of a node are: at this, XOR a byte; its own value at XOR 0.
     let children = |node: usize| node ^ (array[node] >> 10) << ((array[node] & 1 << 9) >> 6);
@@ -379,10 +376,7 @@ fn read(model: &[u8]) -> Result<(Vec<SentencePiece<'_>>, Spec<'_>)> {
     for field in (Fields { rest: model }) {
         match field? {
             (1, Field::Bytes(bytes)) => {
-                let (got, maximum) = (pieces.len() as u64 + 1, Limits::DEFAULT.vocab_size as u64);
-                if got > maximum {
-                    return Err(Error::Limit { limit: "vocab_size", got, maximum });
-                }
+                within("vocab_size", pieces.len() + 1, Limits::DEFAULT.vocab_size)?;
                 pieces.push(read_piece(bytes)?);
             }
             (2, Field::Bytes(bytes)) => {

@@ -11,8 +11,8 @@ use super::merges::Ranked;
 use super::pre_tokenizer::Pattern;
 use super::{Bpe, Converted, File, Model, added_token, base64, check_size, failed, template};
 use crate::byte_level::{byte_of, char_of};
-use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::error::Result;
+use crate::limits::{Limits, within};
 
 /// From a file of ranks, one token a line: its bytes in base64, a space, its rank, which is its id. The lower of two
 /// ranks is merged first. `pattern`: the name of a known one, or a regular expression as tiktoken has it.
@@ -134,11 +134,7 @@ pub fn tekken(json: &[u8]) -> Result<Converted> {
 }
 
 fn check_count(n: usize) -> Result<()> {
-    let (got, maximum) = (n as u64, Limits::DEFAULT.vocab_size as u64);
-    if got > maximum {
-        return Err(Error::Limit { limit: "vocab_size", got, maximum });
-    }
-    Ok(())
+    within("vocab_size", n, Limits::DEFAULT.vocab_size)
 }
 
 /// The `tokenizer.json` of tokens and their ids; of two, the one of the lower id is merged first.
@@ -152,10 +148,7 @@ fn ranked(
     let mut ids = HashSet::with_capacity(tokens.len());
     let mut ranks = HashMap::with_capacity(tokens.len());
     for (token, id) in tokens {
-        let maximum = Limits::DEFAULT.token_bytes as u64;
-        if token.len() as u64 > maximum {
-            return Err(Error::Limit { limit: "token_bytes", got: token.len() as u64, maximum });
-        }
+        within("token_bytes", token.len(), Limits::DEFAULT.token_bytes)?;
         if token.is_empty() {
             return Err(failed(format!("the token of rank {id} is empty")));
         }

@@ -175,14 +175,12 @@ pub(crate) fn n_top(params: impl Iterator<Item = SamplingParams>) -> usize {
 
 /// An error unless logits of this width can hold the vocabulary.
 pub(crate) fn check_vocab_size(vocab_size: usize, vocab: Option<&Vocab>) -> Result<()> {
-    use crate::limits::Limits;
+    use crate::limits::{Limits, within};
     let maximum = Limits::DEFAULT.vocab_size;
     if vocab_size == 0 {
         return Err(Error::Parameter { field: "vocab_size", value: "0".into(), expected: "at least 1".into() });
     }
-    if vocab_size > maximum {
-        return Err(Error::Limit { limit: "vocab_size", got: vocab_size as u64, maximum: maximum as u64 });
-    }
+    within("vocab_size", vocab_size, maximum)?;
     match vocab {
         Some(vocab) if vocab.len() > vocab_size => Err(Error::Vocab {
             what: format!("it has {} ids, more than the {vocab_size} columns of the logits", vocab.len()),

@@ -5,8 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Result;
-use crate::limits::Limits;
-use crate::vocab::within;
+use crate::limits::{Limits, within};
 
 #[derive(serde::Deserialize)]
 struct Outline {
