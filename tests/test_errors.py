@@ -23,6 +23,8 @@ ALSO = {
     "SlotError": LookupError,
     "LogitsError": ArithmeticError,
     "TemplateError": ValueError,
+    "GrammarError": ValueError,
+    "SchemaError": errors.GrammarError,
     "ModelError": RuntimeError,
     "ModelFileError": (errors.ModelError, ValueError),
     "ModelNotFoundError": FileNotFoundError,
@@ -33,7 +35,16 @@ ALSO = {
     "EngineClosedError": errors.EngineError,
 }
 STATUS = {
-    400: {"ParameterError", "LimitError", "VocabError", "TokenizerError", "TokenIdError", "TemplateError"},
+    400: {
+        "ParameterError",
+        "LimitError",
+        "VocabError",
+        "TokenizerError",
+        "TokenIdError",
+        "TemplateError",
+        "GrammarError",
+        "SchemaError",
+    },
     404: {"ModelNotFoundError"},
     429: {"QueueFullError"},
     503: {"EngineClosedError"},

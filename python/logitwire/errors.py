@@ -10,6 +10,8 @@
     ├── SlotError (LookupError)            a slot that is unknown, named twice or finished: slot
     ├── LogitsError (ArithmeticError)      a row gave no token: status
     ├── TemplateError (ValueError)         a chat template failed: line
+    ├── GrammarError (ValueError)          a regex or grammar is broken or allows no text: position
+    │   └── SchemaError                    a JSON Schema is, or has what is not enforced: pointer, keyword
     ├── ModelError (RuntimeError)          a model broke its protocol or raised
     │   └── ModelFileError (ValueError)    a model file is truncated, hostile or not supported: offset
     ├── ModelNotFoundError (FileNotFoundError)  no such model
@@ -106,6 +108,20 @@ class TemplateError(LogitwireError, ValueError):
 
     http_status = 400
     line: int | None = None
+
+
+class GrammarError(LogitwireError, ValueError):
+    """A regular expression or another grammar is broken, asks for what no automaton can do, or allows no text at all."""
+
+    http_status = 400
+    position: int | None = None
+
+
+class SchemaError(GrammarError):
+    """A JSON Schema is broken, allows no value at all, or has a keyword that is not enforced."""
+
+    pointer: str | None = None
+    keyword: str | None = None
 
 
 class ModelError(LogitwireError, RuntimeError):

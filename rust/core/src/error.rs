@@ -61,6 +61,22 @@ pub enum Error {
         /// How.
         what: String,
     },
+    /// A regular expression or another grammar is broken, asks for what no automaton can do, or allows no text at all.
+    Grammar {
+        /// In bytes from the start of its text, where one place is at fault.
+        position: Option<usize>,
+        /// How.
+        what: String,
+    },
+    /// A JSON Schema is broken, allows no value at all, or has a keyword that is not enforced.
+    Schema {
+        /// The JSON Pointer of the schema at fault, as a fragment: `#/properties/a`.
+        pointer: String,
+        /// The keyword at fault.
+        keyword: Option<String>,
+        /// How.
+        what: String,
+    },
     /// A model file is truncated, hostile or not supported.
     ModelFile {
         /// In bytes from the file's start.
@@ -92,6 +108,10 @@ impl fmt::Display for Error {
             Self::Shape { what } => f.write_str(what),
             Self::Template { line: Some(line), what } => write!(f, "chat template, line {line}: {what}"),
             Self::Template { line: None, what } => write!(f, "chat template: {what}"),
+            Self::Grammar { position: Some(position), what } => write!(f, "grammar, byte {position}: {what}"),
+            Self::Grammar { position: None, what } => write!(f, "grammar: {what}"),
+            Self::Schema { pointer, keyword: Some(keyword), what } => write!(f, "schema {pointer}, {keyword}: {what}"),
+            Self::Schema { pointer, keyword: None, what } => write!(f, "schema {pointer}: {what}"),
             Self::ModelFile { offset, what } => write!(f, "model file, byte {offset}: {what}"),
             Self::MissingTensor { name } => write!(f, "the model file has no tensor {name:?}"),
         }

@@ -38,6 +38,7 @@ pub mod detokenize;
 pub mod error;
 mod filter;
 pub mod gguf;
+pub mod grammar;
 pub mod kernels;
 pub mod limits;
 pub mod line;

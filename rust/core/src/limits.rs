@@ -10,6 +10,42 @@ pub(crate) fn within(limit: &'static str, got: usize, maximum: usize) -> Result<
     }
 }
 
+/// What a piece of work may still cost, in steps of its own: the same on every machine, as no clock is.
+#[derive(Debug, Clone, Copy)]
+pub struct Fuel {
+    limit: &'static str,
+    maximum: u64,
+    left: u64,
+}
+
+impl Fuel {
+    /// As much as the limit of this name allows.
+    pub fn new(limit: &'static str, maximum: usize) -> Self {
+        Self { limit, maximum: maximum as u64, left: maximum as u64 }
+    }
+
+    /// Do `n` steps, or the error that there is no more fuel for them.
+    #[inline]
+    pub fn spend(&mut self, n: u64) -> Result<()> {
+        match self.left.checked_sub(n) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                let got = self.maximum.saturating_sub(self.left).saturating_add(n);
+                self.left = 0;
+                Err(Error::Limit { limit: self.limit, got, maximum: self.maximum })
+            }
+        }
+    }
+
+    /// Steps done.
+    pub fn spent(&self) -> u64 {
+        self.maximum - self.left
+    }
+}
+
 macro_rules! limits {
     ($($(#[doc = $doc:literal])* $name:ident = $value:expr;)*) => {
         /// Bounds on requests and files; going over one is `Error::Limit` with its name.
@@ -75,6 +111,18 @@ limits! {
     template_output_bytes = 4 << 20;
     /// Bytes of a chat template's source.
     template_source_bytes = 1 << 20;
+    /// Bytes of a grammar's text: a regular expression, a JSON Schema, all choices together.
+    grammar_bytes = 4 << 20;
+    /// How deep a grammar's groups, or a schema's values, may be nested.
+    grammar_nesting = 512;
+    /// Steps to compile one grammar.
+    grammar_compile_fuel = 20_000_000;
+    /// Steps to make one mask or to take one token.
+    grammar_step_fuel = 4_000_000;
+    /// Bytes that one compiled grammar may hold, what it learns while it runs included.
+    grammar_memory_bytes = 64 << 20;
+    /// Ways that one value may still be read at the same time.
+    grammar_alternatives = 256;
     /// Bytes of one string in a GGUF header.
     gguf_string_bytes = 1 << 24;
     /// Key-value pairs in a GGUF header.

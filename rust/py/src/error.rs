@@ -76,6 +76,15 @@ fn raised(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
                     facts.set_item("line", line)?;
                     ("TemplateError", None)
                 }
+                CoreError::Grammar { position, .. } => {
+                    facts.set_item("position", position)?;
+                    ("GrammarError", None)
+                }
+                CoreError::Schema { pointer, keyword, .. } => {
+                    facts.set_item("pointer", pointer)?;
+                    facts.set_item("keyword", keyword)?;
+                    ("SchemaError", None)
+                }
                 CoreError::ModelFile { offset, .. } => {
                     facts.set_item("offset", offset)?;
                     ("ModelFileError", None)
