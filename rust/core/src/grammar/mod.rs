@@ -1,3 +1,4 @@
 //! Grammars: which texts a request may come to, and of each unfinished text which tokens may come next.
 
 pub mod alternatives;
+pub mod schema;
