@@ -1,4 +1,5 @@
 //! Grammars: which texts a request may come to, and of each unfinished text which tokens may come next.
 
 pub mod alternatives;
+pub mod reader;
 pub mod schema;
