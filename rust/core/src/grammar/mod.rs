@@ -1,5 +1,7 @@
 //! Grammars: which texts a request may come to, and of each unfinished text which tokens may come next.
 
 pub mod alternatives;
+pub mod hash;
 pub mod reader;
 pub mod schema;
+pub mod term;
