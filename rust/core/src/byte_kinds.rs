@@ -1,23 +1,31 @@
-//! Which kinds of bytes a text holds, in four bits: enough to see that most tokens have nothing to do with a stop string
+//! Which kinds of bytes a text holds, in twelve bits: enough to see that most tokens have nothing to do with a stop string
 //! without reading them.
 
-/// Of each kind, whether there is a byte of it: small letters and the space, other letters and digits, the rest of ASCII,
-/// and the rest.
+/// Of each kind, whether there is a byte of it. What stops like to begin with, and what text is full of, are kinds apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ByteKinds(u8);
+pub struct ByteKinds(u16);
 
 impl ByteKinds {
+    /// Every kind.
+    pub const ALL: Self = Self(0xfff);
+
     /// Those of a text.
     pub fn of(text: &[u8]) -> Self {
-        Self(text.iter().fold(0, |kinds, byte| {
-            kinds
-                | match byte {
-                    b'a'..=b'z' | b' ' => 1,
-                    b'A'..=b'Z' | b'0'..=b'9' => 2,
-                    0..=0x7f => 4,
-                    0x80..=0xff => 8,
-                }
-        }))
+        let kind = |byte: &u8| match byte {
+            b'a'..=b'z' => 0,
+            b' ' => 1,
+            b'A'..=b'Z' => 2,
+            b'0'..=b'9' => 3,
+            b'\n' | b'\r' => 4,
+            b',' | b'.' => 5,
+            b'<' | b'>' | b'|' => 6,
+            b'#' | b'*' | b'`' | b'-' => 7,
+            b'[' | b']' | b'{' | b'}' => 8,
+            b'"' | b'\'' | b'(' | b')' => 9,
+            0..=0x7f => 10,
+            0x80..=0xff => 11,
+        };
+        Self(text.iter().fold(0, |kinds, byte| kinds | 1 << kind(byte)))
     }
 
     /// Whether some kind is in both; if not, no byte is.
@@ -26,14 +34,15 @@ impl ByteKinds {
         self.0 & other.0 != 0
     }
 
-    /// As the upper half of a byte.
-    pub(crate) fn to_marks(self) -> u8 {
+    /// As the upper bits of an id's marks.
+    #[inline]
+    pub(crate) fn to_marks(self) -> u16 {
         self.0 << 4
     }
 
     /// What `to_marks` made.
     #[inline]
-    pub(crate) fn from_marks(marks: u8) -> Self {
+    pub(crate) fn from_marks(marks: u16) -> Self {
         Self(marks >> 4)
     }
 }
@@ -49,6 +58,6 @@ mod tests {
             assert!(!ByteKinds::of(&[a]).meet(ByteKinds::of(b"")));
             assert_eq!(ByteKinds::from_marks(ByteKinds::of(&[a]).to_marks() | 0xf), ByteKinds::of(&[a]));
         }
-        assert!(!ByteKinds::of(b" the").meet(ByteKinds::of(b"\n<U")));
+        assert!(!ByteKinds::of(b" the, 1.").meet(ByteKinds::of(b"\n<U")));
     }
 }

@@ -1,13 +1,16 @@
 //! Token ids to text that never ends in half a character. What an id adds to a text is the vocabulary's business, what
 //! becomes of the text is the stop matcher's.
 
-use crate::byte_kinds::ByteKinds;
+use crate::character::{Next, Unfinished};
 use crate::decoder::{Joiner, LastTables, Window};
 use crate::filter::FilterState;
-use crate::vocab::{BYTE, PRESENT, SPECIAL, Table, TokenBytes, Vocab, WHOLE};
+use crate::vocab::{BYTE, Gate, PRESENT, SPECIAL, Table, TokenBytes, Vocab, WHOLE};
 
 /// What stands for bytes that are no UTF-8.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
+
+/// From this length on the standard library's search for what is no UTF-8 makes up for its call.
+const LONG: usize = 16;
 
 /// What becomes of tokens that are single bytes (`<0xE6>`), in vocabularies that have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,15 +47,13 @@ pub struct Detokenizer {
     options: DetokenizeOptions,
     /// No token was kept so far.
     is_first: bool,
-    /// A whole token's bytes may go out as they are: nothing is held, nothing is changed.
-    is_quiet: bool,
+    /// Where nothing is held and nothing is changed, a whole token's bytes go out as they are.
+    gate: Gate,
     /// The bytes in a row, those of a byte fallback, began with the first token kept.
     is_first_run: bool,
     /// They are no UTF-8, and so each of them is one U+FFFD (`ByteFallback::Hf`).
     is_spoiled: bool,
-    n_held: u8,
-    /// An unfinished character.
-    held: [u8; 4],
+    held: Unfinished,
     /// The previous token where the joiner asks for it: its id, or its number among the kinds.
     previous: Option<u32>,
     previous_is_first: bool,
@@ -86,11 +87,10 @@ impl Detokenizer {
         let mut stream = Self {
             options,
             is_first: true,
-            is_quiet: false,
+            gate: Gate::CLOSED,
             is_first_run: false,
             is_spoiled: false,
-            n_held: 0,
-            held: [0; 4],
+            held: Unfinished::default(),
             previous: None,
             previous_is_first: false,
             more,
@@ -120,19 +120,16 @@ impl Detokenizer {
         stream
     }
 
-    /// The text of a token where that is just its bytes, and what kinds of bytes: what `step` would append, without a
-    /// copy.
+    /// Which tokens' text is just their bytes, whatever they are: `step` would append these and change nothing.
     #[inline]
-    pub fn step_whole<'a>(&self, vocab: &'a Vocab, id: u32) -> Option<(&'a [u8], ByteKinds)> {
-        let token = vocab.tokens().get(id)?;
-        let as_it_is = self.is_quiet && token.marks & (WHOLE | SPECIAL) == WHOLE;
-        as_it_is.then_some((token.bytes, ByteKinds::from_marks(token.marks)))
+    pub fn gate(&self) -> Gate {
+        self.gate
     }
 
     /// Append the text that became certain with this token; an id the vocabulary lacks adds nothing.
     pub fn step(&mut self, vocab: &Vocab, id: u32, out: &mut Vec<u8>) {
-        if let Some((text, _)) = self.step_whole(vocab, id) {
-            return out.extend_from_slice(text);
+        if vocab.lets(self.gate, id) {
+            return out.extend_from_slice(vocab.token_bytes(id).unwrap_or_default());
         }
         let decoder = vocab.decoder();
         let table = decoder.first.as_ref().filter(|_| self.is_first).unwrap_or(vocab.tokens());
@@ -159,15 +156,16 @@ impl Detokenizer {
             (Joiner::ByteFallback { .. }, More::Run(run)) => run.is_empty() && !self.is_spoiled && !self.is_first_run,
             _ => false,
         };
-        self.is_quiet = free
-            && self.n_held == 0
+        let passes = free
+            && self.held.is_empty()
             && !(self.is_first && decoder.first.is_some())
             && decoder.filters.iter().zip(&self.filters).all(|(filter, state)| filter.is_spent(state));
+        self.gate = if passes { Gate::open(self.options.skip_special_tokens) } else { Gate::CLOSED };
     }
 
     fn join(&mut self, vocab: &Vocab, id: u32, token: TokenBytes<'_>, out: &mut Vec<u8>) {
         match &vocab.decoder().joiner {
-            Joiner::Utf8 => self.feed(token.bytes, out),
+            Joiner::Utf8 => self.feed(token, out),
             Joiner::Text => out.extend_from_slice(token.bytes),
             Joiner::ByteFallback { metaspace } if token.is(BYTE) => {
                 if !self.in_run() {
@@ -205,50 +203,41 @@ impl Detokenizer {
     }
 
     /// Bytes of UTF-8, cut anywhere.
-    fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
-        while self.n_held > 0 && !bytes.is_empty() {
-            self.held[usize::from(self.n_held)] = bytes[0];
-            let held = &self.held[..usize::from(self.n_held) + 1];
-            match std::str::from_utf8(held) {
-                Ok(character) => {
-                    out.extend_from_slice(character.as_bytes());
-                    self.n_held = 0;
-                    bytes = &bytes[1..];
+    fn feed(&mut self, token: TokenBytes<'_>, out: &mut Vec<u8>) {
+        let mut bytes = token.bytes;
+        while let Some((&byte, rest)) = bytes.split_first() {
+            if self.held.is_empty() {
+                if bytes.len() == token.bytes.len() && token.is(WHOLE) {
+                    return out.extend_from_slice(bytes);
                 }
-                Err(error) if error.error_len().is_none() => {
-                    self.n_held += 1;
-                    bytes = &bytes[1..];
-                }
-                Err(_) => {
-                    out.extend_from_slice(REPLACEMENT);
-                    self.n_held = 0;
+                if bytes.len() >= LONG {
+                    let n_valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+                    out.extend_from_slice(&bytes[..n_valid]);
+                    bytes = &bytes[n_valid..];
+                    if n_valid > 0 {
+                        continue;
+                    }
                 }
             }
-        }
-        loop {
-            let error = match std::str::from_utf8(bytes) {
-                Ok(_) => return out.extend_from_slice(bytes),
-                Err(error) => error,
-            };
-            let (valid, rest) = bytes.split_at(error.valid_up_to());
-            out.extend_from_slice(valid);
-            match error.error_len() {
-                Some(n) => {
+            match self.held.push(byte) {
+                Next::Last => self.held.take_into(out),
+                Next::Inner => {}
+                Next::Foreign => {
                     out.extend_from_slice(REPLACEMENT);
-                    bytes = &rest[n..];
-                }
-                None => {
-                    self.held[..rest.len()].copy_from_slice(rest);
-                    self.n_held = rest.len() as u8;
-                    return;
+                    // It may begin another character, unless it was the first byte of this one.
+                    if !self.held.is_empty() {
+                        self.held.clear();
+                        continue;
+                    }
                 }
             }
+            bytes = rest;
         }
     }
 
     /// Whether the previous token kept was a byte.
     fn in_run(&self) -> bool {
-        self.n_held > 0
+        !self.held.is_empty()
             || self.is_spoiled
             || self.is_first_run
             || matches!(&self.more, More::Run(run) if !run.is_empty())
@@ -259,78 +248,73 @@ impl Detokenizer {
         if self.is_spoiled {
             return out.extend_from_slice(REPLACEMENT);
         }
-        self.held[usize::from(self.n_held)] = byte;
-        self.n_held += 1;
-        let n_held = usize::from(self.n_held);
-        let held = self.held;
-        match (std::str::from_utf8(&held[..n_held]), self.options.byte_fallback) {
-            (Ok(character), ByteFallback::Eager) => {
-                self.n_held = 0;
-                self.push_character(character, metaspace, out);
-            }
-            (Ok(character), ByteFallback::Hf) => {
-                self.n_held = 0;
+        match (self.held.push(byte), self.options.byte_fallback) {
+            (Next::Inner, _) => {}
+            (Next::Last, ByteFallback::Eager) => self.push_character(metaspace, out),
+            (Next::Last, ByteFallback::Hf) => {
                 if let More::Run(run) = &mut self.more {
-                    run.extend_from_slice(character.as_bytes());
+                    self.held.take_into(run);
                 }
             }
-            (Err(error), _) if error.error_len().is_none() => {}
-            // The last byte may begin a character; what was held before it cannot become one.
-            (Err(_), ByteFallback::Eager) if n_held > 1 => {
-                self.n_held = 0;
-                (1..n_held).for_each(|_| out.extend_from_slice(REPLACEMENT));
-                self.feed_byte_alone(byte, metaspace, out);
+            (Next::Foreign, ByteFallback::Eager) if self.held.is_empty() => out.extend_from_slice(REPLACEMENT),
+            // It may begin a character; what was held before it cannot become one.
+            (Next::Foreign, ByteFallback::Eager) => {
+                (0..self.held.len()).for_each(|_| out.extend_from_slice(REPLACEMENT));
+                self.held.clear();
+                self.feed_byte(byte, metaspace, out);
             }
-            (Err(_), ByteFallback::Eager) => {
-                self.n_held = 0;
+            (Next::Foreign, ByteFallback::Hf) => {
+                self.spoil(out);
                 out.extend_from_slice(REPLACEMENT);
             }
-            (Err(_), ByteFallback::Hf) => self.spoil(out),
         }
     }
 
-    /// A byte with nothing held before it (`ByteFallback::Eager`).
-    fn feed_byte_alone(&mut self, byte: u8, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
-        match std::str::from_utf8(&[byte]) {
-            Ok(character) => self.push_character(character, metaspace, out),
-            Err(error) if error.error_len().is_none() => (self.held[0], self.n_held) = (byte, 1),
-            Err(_) => out.extend_from_slice(REPLACEMENT),
+    /// The character that bytes have completed.
+    fn push_character(&mut self, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
+        if metaspace.is_none() {
+            return self.held.take_into(out);
         }
+        let mut character = Vec::new();
+        self.held.take_into(&mut character);
+        self.push_text(&character, metaspace, out);
     }
 
     /// Text that came out of bytes.
-    fn push_character(&self, text: &str, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
+    fn push_text(&self, text: &[u8], metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
         match metaspace {
             Some((replacement, drops_first)) => {
                 let space = if self.is_first_run && drops_first { "" } else { " " };
+                let text = std::str::from_utf8(text).unwrap_or_default();
                 out.extend_from_slice(text.replace(replacement, space).as_bytes());
             }
-            None => out.extend_from_slice(text.as_bytes()),
+            None => out.extend_from_slice(text),
         }
     }
 
     /// The bytes in a row turned out to be no UTF-8 (`ByteFallback::Hf`).
     fn spoil(&mut self, out: &mut Vec<u8>) {
         let More::Run(run) = &mut self.more else { return };
-        (0..run.len() + usize::from(self.n_held)).for_each(|_| out.extend_from_slice(REPLACEMENT));
+        (0..run.len() + self.held.len()).for_each(|_| out.extend_from_slice(REPLACEMENT));
         run.clear();
-        self.n_held = 0;
+        self.held.clear();
         self.is_spoiled = true;
     }
 
     /// No byte follows.
     fn end_run(&mut self, metaspace: Option<(char, bool)>, out: &mut Vec<u8>) {
         match self.options.byte_fallback {
-            ByteFallback::Eager => (0..self.n_held).for_each(|_| out.extend_from_slice(REPLACEMENT)),
-            ByteFallback::Hf if self.n_held > 0 => self.spoil(out),
+            ByteFallback::Eager => (0..self.held.len()).for_each(|_| out.extend_from_slice(REPLACEMENT)),
+            ByteFallback::Hf if !self.held.is_empty() => self.spoil(out),
             ByteFallback::Hf => {
                 if let More::Run(run) = &mut self.more {
                     let run = std::mem::take(run);
-                    self.push_character(std::str::from_utf8(&run).unwrap_or_default(), metaspace, out);
+                    self.push_text(&run, metaspace, out);
                 }
             }
         }
-        (self.n_held, self.is_spoiled, self.is_first_run) = (0, false, false);
+        self.held.clear();
+        (self.is_spoiled, self.is_first_run) = (false, false);
     }
 
     /// What the previous token adds if another follows and if none does, and how much these have in common.
@@ -361,7 +345,7 @@ impl Detokenizer {
     pub fn finish(&mut self, vocab: &Vocab, out: &mut Vec<u8>) {
         let mut text = Vec::new();
         match &vocab.decoder().joiner {
-            Joiner::Utf8 if self.n_held > 0 => text.extend_from_slice(REPLACEMENT),
+            Joiner::Utf8 if !self.held.is_empty() => text.extend_from_slice(REPLACEMENT),
             Joiner::Utf8 | Joiner::Text | Joiner::Dedup { .. } => {}
             Joiner::ByteFallback { metaspace } => self.end_run(*metaspace, &mut text),
             Joiner::Suffix { last } => {

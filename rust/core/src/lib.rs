@@ -32,6 +32,7 @@
 pub mod batch;
 pub mod byte_kinds;
 mod byte_level;
+mod character;
 pub mod convert;
 pub mod decoder;
 pub mod detokenize;

@@ -139,6 +139,18 @@ impl Vocab {
         Ok(())
     }
 
+    /// Whether the token goes past a station as it is: `token_bytes` are then what it adds to the text.
+    #[inline]
+    pub fn lets(&self, gate: Gate, id: u32) -> bool {
+        self.tokens.marks.get(id as usize).is_some_and(|&marks| gate.lets(marks))
+    }
+
+    /// The kinds of the bytes that a token adds to a text that has begun.
+    #[inline]
+    pub fn token_kinds(&self, id: u32) -> ByteKinds {
+        ByteKinds::from_marks(self.tokens.marks.get(id as usize).copied().unwrap_or_default())
+    }
+
     #[inline]
     pub(crate) fn tokens(&self) -> &Table {
         &self.tokens
@@ -151,13 +163,39 @@ impl Vocab {
 }
 
 /// Mark of an id: it stands for something.
-pub(crate) const PRESENT: u8 = 1;
+pub(crate) const PRESENT: u16 = 1;
 /// Mark of an id: left out of text when special tokens are skipped.
-pub(crate) const SPECIAL: u8 = 2;
+pub(crate) const SPECIAL: u16 = 2;
 /// Mark of an id: its bytes are UTF-8 by themselves, and no byte of a byte fallback.
-pub(crate) const WHOLE: u8 = 4;
+pub(crate) const WHOLE: u16 = 4;
 /// Mark of an id: a byte of a byte fallback.
-pub(crate) const BYTE: u8 = 8;
+pub(crate) const BYTE: u16 = 8;
+
+/// Which tokens go past a station as they are: their bytes are text by themselves, and nothing the station watches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gate(u16);
+
+impl Gate {
+    /// None does.
+    pub const CLOSED: Self = Self(u16::MAX);
+
+    /// All do, or all but the special ones.
+    pub(crate) fn open(skip_special_tokens: bool) -> Self {
+        Self(WHOLE | if skip_special_tokens { SPECIAL } else { 0 })
+    }
+
+    /// Besides, none with bytes of these kinds.
+    #[must_use]
+    pub fn but(self, kinds: ByteKinds) -> Self {
+        Self(self.0 | kinds.to_marks())
+    }
+
+    /// What is whole is present too, and so nothing goes past a closed one.
+    #[inline]
+    fn lets(self, marks: u16) -> bool {
+        marks & self.0 == WHOLE
+    }
+}
 
 /// Some bytes for each id, and its marks.
 #[derive(Debug)]
@@ -166,21 +204,21 @@ pub(crate) struct Table {
     /// (len + 1): those of `id` are `bytes[offsets[id]..offsets[id + 1]]`.
     offsets: Vec<u32>,
     /// (len)
-    marks: Vec<u8>,
+    marks: Vec<u16>,
 }
 
-// The upper half of the marks are the kinds of the bytes.
+// The upper twelve bits of the marks are the kinds of the bytes.
 
 /// One row of a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TokenBytes<'a> {
     pub(crate) bytes: &'a [u8],
-    pub(crate) marks: u8,
+    pub(crate) marks: u16,
 }
 
 impl TokenBytes<'_> {
     #[inline]
-    pub(crate) fn is(&self, mark: u8) -> bool {
+    pub(crate) fn is(&self, mark: u16) -> bool {
         self.marks & mark == mark
     }
 }

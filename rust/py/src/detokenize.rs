@@ -2,8 +2,9 @@
 
 use logitwire_core::detokenize::{ByteFallback, DetokenizeOptions, Detokenizer as Core};
 use logitwire_core::error::Error as CoreError;
+use logitwire_core::vocab::Gate;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{PyList, PyString, PyTuple};
 
 use crate::error::Result;
 use crate::ids::{any_id, any_ids};
@@ -27,6 +28,8 @@ pub(crate) fn options(skip_special_tokens: bool, byte_fallback: &str) -> Result<
 pub(crate) struct Detokenizer {
     core: Core,
     vocab: Vocab,
+    /// What goes past the stream and its stops.
+    gate: Gate,
     /// What the text ends at.
     stop: Option<StopMatcher>,
     /// Which stop the text has ended at.
@@ -48,32 +51,58 @@ impl Detokenizer {
             Some(ids) => Core::after(&vocab.core, options, any_ids(ids)?),
         };
         let stop = stop.map(|stop| stop.start(false)).transpose()?;
-        Ok(Self { core, vocab: vocab.clone(), stop, matched: None, is_over: false, text: Vec::new() })
+        let (gate, vocab, text) = (Gate::CLOSED, vocab.clone(), Vec::new());
+        let mut stream = Self { core, vocab, gate, stop, matched: None, is_over: false, text };
+        stream.look();
+        Ok(stream)
+    }
+
+    /// See what goes past.
+    fn look(&mut self) {
+        self.gate = match &self.stop {
+            _ if self.is_over => Gate::CLOSED,
+            Some(stop) => self.core.gate().but(stop.core.watched()),
+            None => self.core.gate(),
+        };
     }
 
     #[inline]
     fn step_id<'py>(&mut self, py: Python<'py>, id: u32) -> Result<Bound<'py, PyString>> {
+        let vocab = &self.vocab;
+        match vocab.core.lets(self.gate, id) {
+            true => vocab.texts.token(py, id, || vocab.core.token_bytes(id).unwrap_or_default()),
+            false => self.step_aside(py, id),
+        }
+    }
+
+    /// A step of what does not go past.
+    fn step_aside<'py>(&mut self, py: Python<'py>, id: u32) -> Result<Bound<'py, PyString>> {
         if self.is_over {
             (self.is_over, self.matched) = (false, None);
         }
-        if let Some((text, kinds)) = self.core.step_whole(&self.vocab.core, id) {
-            let stop = match &mut self.stop {
-                Some(stop) if !stop.core.is_idle(kinds) => stop,
-                _ => return self.vocab.texts.get(py, id, text),
-            };
-            let fed = stop.core.feed(text, true);
-            if fed.released.is_empty() && fed.text.len() == text.len() {
+        let text = match &mut self.stop {
+            Some(stop) if self.vocab.core.lets(self.core.gate(), id) => {
+                let token = self.vocab.core.token_bytes(id).unwrap_or_default();
+                let fed = stop.core.feed_kinds(token, self.vocab.core.token_kinds(id), true);
                 self.matched = self.matched.or(fed.stop);
-                return self.vocab.texts.get(py, id, text);
+                match (fed.released, fed.text) {
+                    ([], shown) if shown.len() == token.len() => self.vocab.texts.token(py, id, || token),
+                    ([], shown) => self.vocab.texts.text(py, shown),
+                    (released, shown) => {
+                        self.text.extend_from_slice(released);
+                        self.text.extend_from_slice(shown);
+                        self.take(py)
+                    }
+                }
             }
-            self.text.extend_from_slice(fed.released);
-            self.text.extend_from_slice(fed.text);
-            self.matched = self.matched.or(fed.stop);
-        } else {
-            self.core.step(&self.vocab.core, id, &mut self.text);
-            self.watch();
-        }
-        self.take(py)
+            _ => {
+                self.core.step(&self.vocab.core, id, &mut self.text);
+                self.watch();
+                self.take(py)
+            }
+        };
+        self.look();
+        text
     }
 
     /// Of the text, leave what is safe to show.
@@ -85,9 +114,9 @@ impl Detokenizer {
     }
 
     fn take<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>> {
-        let text = PyString::from_bytes(py, &self.text)?;
+        let text = self.vocab.texts.text(py, &self.text);
         self.text.clear();
-        Ok(text)
+        text
     }
 }
 
@@ -104,22 +133,24 @@ impl Detokenizer {
         let py = token_ids.py();
         let ids = any_ids(token_ids)?;
         let streams = match streams.cast::<PyList>() {
-            Ok(list) => list.clone(),
-            Err(_) => PyList::new(py, streams.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+            Ok(list) => list.to_tuple(),
+            Err(_) => PyTuple::new(py, streams.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
         };
         if ids.len() != streams.len() {
             let what = format!("step_many: {} token ids for {} streams", ids.len(), streams.len());
             return Err(CoreError::Shape { what }.into());
         }
         // All or none: what a stream has given is given only once.
-        for stream in streams.iter() {
-            stream.cast::<Self>().map_err(PyErr::from)?.try_borrow_mut().map_err(PyErr::from)?;
+        let mut cells = Vec::with_capacity(ids.len());
+        for stream in streams.iter_borrowed() {
+            let cell = stream.cast::<Self>().map_err(PyErr::from)?;
+            cell.try_borrow_mut().map_err(PyErr::from)?;
+            cells.push(cell);
         }
-        let step = |(id, stream): (u32, Bound<'py, PyAny>)| {
-            let stream = stream.cast::<Self>().map_err(PyErr::from)?;
-            stream.try_borrow_mut().map_err(PyErr::from)?.step_id(py, id)
-        };
-        let texts: Vec<_> = ids.into_iter().zip(streams.iter()).map(step).collect::<Result<_>>()?;
+        let mut texts = Vec::with_capacity(ids.len());
+        for (id, cell) in ids.into_iter().zip(cells) {
+            texts.push(cell.try_borrow_mut().map_err(PyErr::from)?.step_id(py, id)?);
+        }
         Ok(PyList::new(py, texts)?)
     }
 
@@ -130,6 +161,7 @@ impl Detokenizer {
             self.text.extend_from_slice(stop.core.finish());
         }
         self.is_over = true;
+        self.look();
         self.take(py)
     }
 
@@ -139,6 +171,7 @@ impl Detokenizer {
             stop.core.reset();
         }
         self.matched = None;
+        self.look();
     }
 
     #[getter]
@@ -147,10 +180,10 @@ impl Detokenizer {
     }
 
     fn copy(&self) -> Self {
-        let Self { core, vocab, stop, matched, is_over, .. } = self;
+        let Self { core, vocab, gate, stop, matched, is_over, .. } = self;
         let stop = stop.as_ref().map(StopMatcher::copy);
         let (core, vocab) = (core.clone(), vocab.clone());
-        Self { core, vocab, stop, matched: *matched, is_over: *is_over, text: Vec::new() }
+        Self { core, vocab, gate: *gate, stop, matched: *matched, is_over: *is_over, text: Vec::new() }
     }
 
     fn __copy__(&self) -> Self {

@@ -50,6 +50,14 @@ pub(crate) fn token_ids(ids: &Bound<'_, PyAny>, vocab_size: usize) -> Result<Vec
 
 /// Ids as a stream takes them.
 pub(crate) fn any_ids(ids: &Bound<'_, PyAny>) -> Result<Vec<u32>> {
+    if let Ok(list) = ids.cast::<PyList>() {
+        let list = list.to_tuple();
+        let mut found = Vec::with_capacity(list.len());
+        for id in list.iter_borrowed() {
+            found.push(any_id(&id)?);
+        }
+        return Ok(found);
+    }
     Ok(integers(ids)?.into_iter().map(|id| u32::try_from(id).unwrap_or(u32::MAX)).collect())
 }
 
