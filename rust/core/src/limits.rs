@@ -121,6 +121,8 @@ limits! {
     grammar_step_fuel = 4_000_000;
     /// Bytes that one compiled grammar may hold, what it learns while it runs included.
     grammar_memory_bytes = 64 << 20;
+    /// Digits of a number in a grammar, or zeros before or after them, were it written without an exponent.
+    grammar_number_digits = 400;
     /// Ways that one value may still be read at the same time.
     grammar_alternatives = 256;
     /// Bytes of one string in a GGUF header.
