@@ -3,7 +3,9 @@
 pub mod alternatives;
 pub mod automaton;
 pub mod hash;
+pub mod index;
 pub mod number;
 pub mod reader;
 pub mod schema;
+pub mod signature;
 pub mod term;
