@@ -19,6 +19,9 @@ pub const NONE: u32 = u32::MAX;
 /// The code points of a token that is short: those that a counter clipped to it may decide.
 pub const SHORT: u32 = 16;
 
+/// (code points before their first quote, token) of the tokens that go on alike after it, ascending.
+pub type ClosingGroup = Box<[(u32, u32)]>;
+
 /// A node of a trie of bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Node {
@@ -92,8 +95,8 @@ pub struct VocabularyIndex {
     /// What follows the first closing quote in each of those; its tokens are groups. Group 0, not in the trie, is of
     /// the tokens that the quote ends.
     pub suffix: Box<[Node]>,
-    /// Of each group (code points before the quote, token), ascending.
-    pub closing_groups: Box<[Box<[(u32, u32)]>]>,
+    /// The groups.
+    pub closing_groups: Box<[ClosingGroup]>,
     /// What tokens hold between two quotes, or between their beginning and a quote, as it is written and as it reads;
     /// ascending.
     close_prefixes: Box<[Box<[u8]>]>,
@@ -202,8 +205,8 @@ impl VocabularyIndex {
             long: texts.long.finish(),
             partial: texts.partial.into(),
             inside: Levels::new(inside, words),
-            groups,
-            group_tokens,
+            groups: groups.into(),
+            group_tokens: group_tokens.into(),
             escape: flatten(&escape)?,
             closing: flatten(&closing)?,
             suffix: flatten(&suffix)?,
@@ -534,7 +537,7 @@ impl Texts {
     }
 
     /// (signature, end of its tokens), and the tokens.
-    fn groups(&mut self) -> (Box<[(Signature, u32)]>, Box<[u32]>) {
+    fn groups(&mut self) -> (Vec<(Signature, u32)>, Vec<u32>) {
         self.signatures.sort_unstable();
         let mut groups: Vec<(Signature, u32)> = Vec::new();
         for (i, &(signature, _)) in self.signatures.iter().enumerate() {
@@ -543,7 +546,7 @@ impl Texts {
                 _ => groups.push((signature, i as u32 + 1)),
             }
         }
-        (groups.into(), self.signatures.iter().map(|&(_, token)| token).collect())
+        (groups, self.signatures.iter().map(|&(_, token)| token).collect())
     }
 }
 
