@@ -72,6 +72,7 @@ impl TextNode {
 #[derive(Debug)]
 pub struct VocabularyIndex {
     words: usize,
+    longest_token: usize,
     /// Every token that has bytes and is not special.
     pub trie: Box<[Node]>,
     /// Those that are text from the start of a character on, though their last one may be partial, of at most `SHORT`
@@ -199,6 +200,7 @@ impl VocabularyIndex {
         let (groups, group_tokens) = texts.groups();
         Ok(Self {
             words,
+            longest_token: tokens.iter().map(|(bytes, _)| bytes.len()).max().unwrap_or(0),
             trie,
             text: Levels::new(texts.levels, words),
             short: texts.short.finish(),
@@ -223,6 +225,11 @@ impl VocabularyIndex {
     /// Words of a mask.
     pub fn words(&self) -> usize {
         self.words
+    }
+
+    /// The bytes of the longest token.
+    pub fn longest_token(&self) -> usize {
+        self.longest_token
     }
 
     /// The tokens that stay inside a free JSON string with at most `k` code points, a partial one counted.
