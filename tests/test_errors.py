@@ -118,8 +118,10 @@ def test_errors_of_the_core_carry_their_facts(name: str) -> None:
 def test_status_and_reason_are_what_the_columns_say() -> None:
     assert [s.name for s in lw.RowStatus][:4] == ["OK", "INF", "NAN", "EMPTY"]
     assert [int(s) for s in lw.RowStatus][:4] == [0, 1, 2, 3]
-    assert [r.name for r in lw.FinishReason] == ["RUNNING", "EOS", "STOP_TOKEN", "STOP_STRING", "LENGTH", "ERROR"]
-    assert [int(r) for r in lw.FinishReason] == list(range(6))
+    assert [(s.name, int(s)) for s in lw.RowStatus][4:] == [("FAULT", 4), ("LIMIT", 5)]
+    names = ["RUNNING", "EOS", "STOP_TOKEN", "STOP_STRING", "LENGTH", "ERROR", "GRAMMAR"]
+    assert [r.name for r in lw.FinishReason] == names
+    assert [int(r) for r in lw.FinishReason] == list(range(7))
 
 
 def test_limits_are_a_table_of_numbers() -> None:

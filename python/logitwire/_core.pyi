@@ -19,6 +19,9 @@ __all__ = [
     "Framer",
     "Gguf",
     "GgufTensor",
+    "Grammar",
+    "GrammarNote",
+    "Matcher",
     "SampleOutput",
     "Sampler",
     "SamplingParams",
@@ -30,6 +33,7 @@ __all__ = [
     "__version__",
     "apply_mask",
     "cpu_features",
+    "fill_masks",
     "is_debug_build",
     "limits",
     "sse_comment",
@@ -373,6 +377,151 @@ def apply_mask(logits: _Logits, mask: NDArray[np.int32], /) -> None:
     """
 
 @final
+class GrammarNote:
+    """Something in a grammar's source that is not enforced as it stands there: see `Grammar.relaxed`."""
+
+    @property
+    def pointer(self) -> str:
+        """The JSON Pointer of the schema it is in, as a fragment: `#/properties/a`."""
+    @property
+    def keyword(self) -> str: ...
+    @property
+    def what(self) -> str:
+        """What becomes of it."""
+
+@final
+class Grammar:
+    """Which texts a generation may come to, compiled for one vocabulary. Immutable, safe to share between threads.
+
+    The first argument of each is the Tokenizer or the Vocab whose tokens it is for. Compiling takes from microseconds
+    to milliseconds and releases the GIL; keep a grammar that is used again. What a grammar learns while it runs is
+    shared by all its matchers, and bounded by `grammar_memory_bytes`.
+
+    Nothing is enforced by halves: what a grammar cannot do exactly is an error when it is made, and one that allows no
+    text at all is too. Text is UTF-8, never cut within a character at its end.
+
+    Raises VocabError where a token's text depends on the tokens around it (decoders that clean up whole texts), and
+    LimitError beyond the limits whose names begin with `grammar_`.
+    """
+
+    @classmethod
+    def choice(cls, vocab: Tokenizer | Vocab, texts: Iterable[str], /) -> Grammar:
+        """One of these texts. Raises GrammarError if there is none.
+
+        >>> vocab = Vocab.from_bytes([b"y", b"es", b"no", b"<end>"], special_ids=[3], eos_ids=[3])
+        >>> matcher = Grammar.choice(vocab, ["yes", "no"]).matcher()
+        >>> matcher.allowed_tokens(), matcher.accept(0), matcher.allowed_tokens()
+        ([0, 2], True, [1])
+        """
+
+    def matcher(self, *, stop_token_ids: Iterable[int] | None = None, continuation: bool = False) -> Matcher:
+        """A matcher at the beginning of a text.
+
+        stop_token_ids: ids that end the text as the vocabulary's eos ids do, and are nothing else then.
+        continuation: the text goes on after a prompt's, as a completion's does, instead of beginning anew, as an answer
+            in a chat does: a vocabulary that marks word beginnings drops the first one's space there.
+
+        Raises TokenIdError, LimitError.
+        """
+
+    @property
+    def vocab(self) -> Vocab: ...
+    @property
+    def relaxed(self) -> list[GrammarNote]:
+        """What of its source is not enforced as it stands there. Empty: everything is."""
+    @property
+    def memory_bytes(self) -> int:
+        """Memory it holds, what it has learned so far included."""
+
+@final
+class Matcher:
+    """One sequence under a grammar: what it has read, and so which tokens may come next. Made by `Grammar.matcher`.
+
+    End tokens (the vocabulary's eos ids, and the matcher's own) are allowed exactly where the text may end, and nothing
+    after one of them. Special tokens are never allowed otherwise, nor are tokens without text. An id the vocabulary
+    lacks is not allowed, and no error.
+
+    Any method may be called from any thread; they take turns. LimitError where one mask or one token takes more than
+    `grammar_step_fuel` steps, or the text more than `grammar_text_bytes`: the matcher is then as it was before the call
+    and can be used on.
+
+    `len()` is how many tokens and pieces of bytes were accepted.
+    """
+
+    @property
+    def grammar(self) -> Grammar: ...
+    def fill_mask(
+        self, mask: NDArray[np.int32] | _SupportsDlpack, row: int = 0
+    ) -> Literal["changed", "unchanged", "all"]:
+        """Write the tokens that may come next into one row of a mask.
+
+        mask: writable int32 (batch, words) or (words,) on the CPU, numpy, torch or any other with DLPack or the buffer
+        protocol, its rows at any stride. Bit `t & 31` of word `t >> 5` is token t, 1 = allowed. words is at least
+        ceil(len(vocab) / 32); the bits beyond the vocabulary are 0.
+
+        The row is written in any case. Returned is "all" if every id of the vocabulary is allowed, so that there is
+        nothing to mask; "unchanged" if it is the mask that this matcher filled last, so that a copy on a device still
+        holds; else "changed". Raises ArrayError, ParameterError on a row that is not there, LimitError.
+        """
+
+    def allows(self, token_id: int, /) -> bool:
+        """Whether a token may come next: its bit in the mask."""
+
+    def accept(self, token_id: int, /) -> bool:
+        """Take a token. False if it may not come next; then nothing has changed."""
+
+    def accept_bytes(self, data: _Buffer, /) -> bool:
+        """Take bytes that came from elsewhere, as one piece. False if they may not come next: then nothing changed."""
+
+    def validate(self, token_ids: Iterable[int], /) -> int:
+        """How many of these tokens, one after the other, would be accepted. Nothing changes."""
+
+    def allowed_tokens(self, limit: int = 64) -> list[int] | None:
+        """The tokens that may come next, ascending; None if they are more than `limit`."""
+
+    def forced_bytes(self) -> bytes:
+        """What every text that goes on from here begins with, at most 4,096 bytes: b"" where there is a choice, or
+        where the text may end. Text that need not be sampled; how the model would cut it into tokens it does not say.
+        """
+
+    def is_accepting(self) -> bool:
+        """Whether the text may end here, so that end tokens are allowed."""
+
+    def is_complete(self) -> bool:
+        """Whether the text may end here and may not go on."""
+
+    def is_terminated(self) -> bool:
+        """Whether an end token was accepted."""
+
+    def rollback(self, n: int = 1, /) -> None:
+        """Take back the last n of what was accepted, tokens and pieces of bytes alike. Raises ParameterError if so many
+        were not."""
+
+    def reset(self) -> None:
+        """Back to the beginning of the text."""
+
+    def fork(self) -> Matcher:
+        """A matcher of its own that goes on from here."""
+
+    def __copy__(self) -> Matcher: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> Literal[True]: ...
+
+def fill_masks(
+    matchers: Sequence[Matcher | None],
+    mask: NDArray[np.int32] | _SupportsDlpack,
+    /,
+    *,
+    threads: int | None = None,
+) -> list[Literal["changed", "unchanged", "all"] | None]:
+    """`matchers[i].fill_mask(mask, i)` for each i, without the GIL. None leaves its row as it is.
+
+    Matchers of one grammar take turns; those of others run on at most `threads` threads (None: as many as the machine
+    runs at once), which are only started where the first masks turn out to be much work. Raises what `fill_mask`
+    raises for the first row that fails; all others are written then. ArrayError unless there is a row for each.
+    """
+
+@final
 class SamplingParams:
     """How one request draws its tokens. Immutable; compares and pickles by value.
 
@@ -421,7 +570,7 @@ class SampleOutput:
         """(batch,) the token drawn, -1 where status is NAN or EMPTY."""
     @property
     def status(self) -> NDArray[np.uint8]:
-        """(batch,) `logitwire.RowStatus`: OK 0, INF 1, NAN 2, EMPTY 3, FAULT 4."""
+        """(batch,) `logitwire.RowStatus`: OK 0, INF 1, NAN 2, EMPTY 3, FAULT 4, LIMIT 5."""
     @property
     def logprobs(self) -> NDArray[np.float32]:
         """(batch,) natural log-probability of the token under the model's own row (temperature 1, before mask and
@@ -528,7 +677,8 @@ class StepOutput:
     def top_logprobs(self) -> NDArray[np.float32]: ...
     @property
     def finish(self) -> NDArray[np.uint8]:
-        """(batch,) `logitwire.FinishReason`: RUNNING 0, EOS 1, STOP_TOKEN 2, STOP_STRING 3, LENGTH 4, ERROR 5."""
+        """(batch,) `logitwire.FinishReason`: RUNNING 0, EOS 1, STOP_TOKEN 2, STOP_STRING 3, LENGTH 4, ERROR 5,
+        GRAMMAR 6."""
     @property
     def stop_index(self) -> NDArray[np.int32]:
         """(batch,) which stop string matched, -1 for none."""
@@ -573,6 +723,7 @@ class Batch:
         skip_special_tokens: bool = True,
         byte_fallback: Literal["eager", "hf"] = "eager",
         continuation: bool = False,
+        grammar: Grammar | None = None,
         framer: Framer | None = None,
     ) -> int:
         """Start a request and return its slot.
@@ -588,10 +739,15 @@ class Batch:
         continuation: the text goes on after the prompt's, as a completion's does, instead of beginning anew, as an
             answer in a chat does: see `prompt_ids` of Detokenizer.
 
+        grammar: what the text is held to; one compiled for this batch's vocabulary. Whatever ends the request by its id
+            is drawn exactly where the text may end, and where it may not go on either, the request ends with the text:
+            GRAMMAR. A mask given to `step` narrows it further. A row without an allowed token has status EMPTY, one
+            whose grammar went beyond a limit LIMIT.
+
         A special token whose text is one of the stop strings ends the request with it, even if the token is no text
         because special tokens are skipped, or because it is an eos or stop token id.
 
-        Raises ParameterError, LimitError, TokenIdError.
+        Raises ParameterError, LimitError, TokenIdError, VocabError.
         """
 
     def remove(self, slot: int, /) -> None: ...

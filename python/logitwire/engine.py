@@ -15,7 +15,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from logitwire._core import Batch, ChatTemplate, StepOutput, StopMatcher, Tokenizer, Vocab
-from logitwire.errors import EngineClosedError, EngineError, LogitsError, ModelError, ParameterError, QueueFullError
+from logitwire.errors import (
+    EngineClosedError,
+    EngineError,
+    LimitError,
+    LogitsError,
+    LogitwireError,
+    ModelError,
+    ParameterError,
+    QueueFullError,
+)
 from logitwire.generation import Flight, Generation, Piece, Request, TokenLogprob
 from logitwire.status import FinishReason, RowStatus
 
@@ -87,7 +96,7 @@ class Engine:
         """Take a request in.
 
         Raises ParameterError (empty prompt, max_tokens below 1 or min_tokens, longer than the context), LimitError,
-        TokenIdError, QueueFullError, EngineClosedError.
+        TokenIdError, VocabError (a grammar for another vocabulary), QueueFullError, EngineClosedError.
         """
         if isinstance(request.prompt_ids, str | bytes | bytearray):
             raise TypeError("prompt_ids is text, expected token ids")
@@ -149,6 +158,7 @@ class Engine:
             skip_special_tokens=request.skip_special_tokens,
             byte_fallback=request.byte_fallback,
             continuation=request.continuation,
+            grammar=request.grammar,
             framer=request.framer,
         )
 
@@ -489,10 +499,16 @@ def _logprob(columns: StepOutput, i: int) -> TokenLogprob:
     return TokenLogprob(int(columns.tokens[i]), float(columns.logprobs[i]), int(columns.ranks[i]), top)
 
 
-def _no_token(status: RowStatus) -> LogitsError:
+def _no_token(status: RowStatus) -> LogitwireError:
+    if status is RowStatus.LIMIT:
+        return LimitError(
+            "the grammar takes more steps, or its text more bytes, than are allowed",
+            field="grammar",
+            hint="logitwire.limits() lists grammar_step_fuel and grammar_text_bytes",
+        )
     what = {
         RowStatus.NAN: "the model gave NaN logits",
-        RowStatus.EMPTY: "no token is allowed: every logit is -inf",
+        RowStatus.EMPTY: "no token is allowed, or the logit of every allowed one is -inf",
     }.get(status, "the line broke on this row: a fault of logitwire")
     return LogitsError(what, status=status.name.lower())
 

@@ -111,7 +111,7 @@ class TemplateError(LogitwireError, ValueError):
 
 
 class GrammarError(LogitwireError, ValueError):
-    """A regular expression or another grammar is broken, asks for what no automaton can do, or allows no text at all."""
+    """A regular expression or other grammar is broken, asks for what no automaton can do, or allows no text at all."""
 
     http_status = 400
     position: int | None = None

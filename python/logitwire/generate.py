@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
-from logitwire._core import SamplingParams, Tokenizer, Vocab
+from logitwire._core import Grammar, SamplingParams, Tokenizer, Vocab
 from logitwire.engine import Engine
 from logitwire.errors import ParameterError
 from logitwire.generation import Generation, Piece, Request, TokenLogprob
@@ -37,6 +37,8 @@ class Options(TypedDict, total=False):
     byte_fallback: Literal["eager", "hf"]
     continuation: bool
     """Default True: the text goes on after the prompt's. False: it begins anew, as an answer in a chat does."""
+    grammar: Grammar
+    """What the text is held to, compiled for this tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def generate(
     """Complete a prompt.
 
     model: a callable `f(token_ids) -> logits`, or a `models.Model`. tokenizer: None takes the model's own. prompt:
-    text, or token ids. Raises ParameterError, TokenIdError, ModelError, LogitsError.
+    text, or token ids. Raises ParameterError, TokenIdError, VocabError, ModelError, LogitsError, LimitError.
     """
     generation = _submit(Engine(model, tokenizer, max_batch=1), prompt, options)
     pieces = list(generation)

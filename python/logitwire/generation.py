@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from logitwire._core import Framer, SamplingParams, StopMatcher
+from logitwire._core import Framer, Grammar, SamplingParams, StopMatcher
 from logitwire.errors import EngineError
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Request:
     """What becomes of bytes that a token spells one by one: see `Detokenizer`."""
     continuation: bool = False
     """The text goes on after the prompt's, as a completion's does, instead of beginning anew, as an answer's does."""
+    grammar: Grammar | None = None
+    """What the text is held to, compiled for the engine's own tokenizer or vocabulary."""
     framer: Framer | None = None
     """Writes each piece's `frames`."""
 

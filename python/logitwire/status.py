@@ -17,6 +17,8 @@ class RowStatus(IntEnum):
     """Nothing is allowed, or everything allowed is -inf."""
     FAULT = 4
     """The line broke on it, which is a fault of logitwire."""
+    LIMIT = 5
+    """Its grammar went beyond a limit."""
 
 
 class FinishReason(IntEnum):
@@ -33,6 +35,8 @@ class FinishReason(IntEnum):
     """It has all the tokens it may have."""
     ERROR = 5
     """A row that yielded no token: see its RowStatus."""
+    GRAMMAR = 6
+    """Its grammar: the text is whole, and nothing may follow."""
 
     @property
     def reason(self) -> str | None:

@@ -54,6 +54,19 @@ impl Filter {
         }
     }
 
+    /// Whether it leaves all of a text alone but, at most, how it begins.
+    pub(crate) fn is_leading(&self) -> bool {
+        matches!(self, Self::Strip(strip) if strip.stop == 0)
+    }
+
+    /// What is left of how a text begins; None if more of it may yet fall away. `self.is_leading()`.
+    pub(crate) fn lead<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Self::Strip(strip) => strip.lead(text),
+            Self::Replace(_) | Self::ByteToken => Some(text),
+        }
+    }
+
     /// Whether all further text will pass as it is.
     pub(crate) fn is_spent(&self, state: &FilterState) -> bool {
         match self {
@@ -149,6 +162,17 @@ impl Strip {
         (0..n_released).for_each(|_| out.extend_from_slice(&self.content));
         out.extend_from_slice(body);
         state.b = state.b - n_released + n_trailing;
+    }
+
+    fn lead<'a>(&self, mut text: &'a [u8]) -> Option<&'a [u8]> {
+        for _ in 0..self.start {
+            match text.strip_prefix(&*self.content) {
+                Some(rest) => text = rest,
+                None if self.content.starts_with(text) => return None,
+                None => break,
+            }
+        }
+        Some(text)
     }
 
     /// One text all at once.

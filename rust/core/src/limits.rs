@@ -123,10 +123,10 @@ limits! {
     grammar_memory_bytes = 64 << 20;
     /// Digits of a number in a grammar, or zeros before or after them, were it written without an exponent.
     grammar_number_digits = 400;
+    /// Bytes of text that one matcher may read.
+    grammar_text_bytes = 16 << 20;
     /// Ways that one value may still be read at the same time.
     grammar_alternatives = 256;
-    /// Nodes of the trie of a vocabulary that grammars are to work on.
-    grammar_index_nodes = 4 << 20;
     /// Bytes of one string in a GGUF header.
     gguf_string_bytes = 1 << 24;
     /// Key-value pairs in a GGUF header.

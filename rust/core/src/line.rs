@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::detokenize::{DetokenizeOptions, Detokenizer};
 use crate::error::{Error, Result};
+use crate::grammar::Grammar;
+use crate::grammar::matcher::Matcher;
 use crate::limits::{Limits, within};
+use crate::mask;
 use crate::sample::{Allowed, Draw, Logits, SamplingParams, Scratch, Status, sample};
 use crate::sse::frame::{Framer, TokenLogprob};
 use crate::stop::{StopMatcher, StopText};
@@ -27,6 +30,8 @@ pub enum Finish {
     Length = 4,
     /// A row that yielded no token.
     Error = 5,
+    /// Its grammar: the text is whole, and nothing may follow.
+    Grammar = 6,
 }
 
 impl Finish {
@@ -34,7 +39,7 @@ impl Finish {
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Running | Self::Error => None,
-            Self::Eos | Self::StopToken | Self::StopString => Some("stop"),
+            Self::Eos | Self::StopToken | Self::StopString | Self::Grammar => Some("stop"),
             Self::Length => Some("length"),
         }
     }
@@ -60,6 +65,8 @@ pub struct LineOptions {
     pub detokenize: DetokenizeOptions,
     /// Its text goes on after the prompt's, instead of beginning anew.
     pub continuation: bool,
+    /// What its text is held to; what ends the request is drawn exactly where the text may end.
+    pub grammar: Option<Arc<Grammar>>,
     /// Where its frames are written, if it has any.
     pub framer: Option<Framer>,
 }
@@ -76,6 +83,7 @@ impl LineOptions {
             ignore_eos: false,
             detokenize: DetokenizeOptions::default(),
             continuation: false,
+            grammar: None,
             framer: None,
         }
     }
@@ -101,7 +109,11 @@ pub struct LineStep {
 impl LineStep {
     /// What a row comes to whose line broke, which is a fault of ours.
     pub(crate) fn fault() -> Self {
-        let draw = Draw { token: None, status: Status::Fault, logprob: f32::NAN, rank: 0 };
+        Self::without_token(Status::Fault)
+    }
+
+    fn without_token(status: Status) -> Self {
+        let draw = Draw { token: None, status, logprob: f32::NAN, rank: 0 };
         let (text, frames, top, stop_index) = (Vec::new(), Vec::new(), Vec::new(), None);
         Self { draw, finish: Finish::Error, stop_index, text, frames, top }
     }
@@ -132,6 +144,9 @@ pub struct Line {
     special_stops: Vec<(u32, usize)>,
     /// Ids not drawn within `min_tokens`.
     withheld: Vec<u32>,
+    matcher: Option<Matcher>,
+    /// What the grammar and the mask given for a row allow, if there is a grammar.
+    mask: Vec<u32>,
     finish: Finish,
 }
 
@@ -158,6 +173,8 @@ impl Line {
             detokenizer,
             special_stops: special_stops(&vocab, &options.stop),
             withheld: Vec::new(),
+            matcher: None,
+            mask: Vec::new(),
             options,
             vocab,
             n_drawn: 0,
@@ -166,6 +183,13 @@ impl Line {
         };
         if line.options.min_tokens > 0 {
             line.withheld = line.ending_ids();
+        }
+        if let Some(grammar) = line.options.grammar.clone() {
+            if !Arc::ptr_eq(grammar.vocab(), &line.vocab) {
+                return Err(Error::Vocab { what: "the grammar was compiled for another one".into() });
+            }
+            line.mask = vec![0; mask::words(line.vocab.len())];
+            line.matcher = Some(Matcher::ending_with(grammar, line.ending_ids(), line.options.continuation));
         }
         Ok(line)
     }
@@ -190,31 +214,61 @@ impl Line {
         self.finish
     }
 
-    /// What its next row is under: the ids the vocabulary has, the mask it is given, and those that would end it too
-    /// early.
-    fn allowed<'a>(&'a self, given: Option<&'a [u32]>) -> Allowed<'a> {
-        let withheld: &[u32] = if self.n_drawn < self.options.min_tokens { &self.withheld } else { &[] };
-        Allowed { present: Some(self.vocab.present()), mask: given, withheld }
-    }
-
     /// Take one row down the line.
     pub fn step(&mut self, logits: Logits<'_>, mask: Option<&[u32]>, scratch: &mut Scratch) -> LineStep {
         // Should a station panic, the request counts as ended.
         self.finish = Finish::Error;
+        let step = self.try_step(logits, mask, scratch).unwrap_or_else(|error| match error {
+            Error::Limit { .. } => LineStep::without_token(Status::Limit),
+            _ => LineStep::fault(),
+        });
+        self.finish = step.finish;
+        step
+    }
+
+    /// An error is the grammar's.
+    fn try_step(&mut self, logits: Logits<'_>, mask: Option<&[u32]>, scratch: &mut Scratch) -> Result<LineStep> {
         let mut top = Vec::new();
-        let allowed = self.allowed(mask);
+        self.fill_mask(mask)?;
+        let allowed = Allowed {
+            present: Some(self.vocab.present()),
+            mask: if self.matcher.is_some() { Some(&self.mask) } else { mask },
+            withheld: if self.n_drawn < self.options.min_tokens { &self.withheld } else { &[] },
+        };
         let draw = sample(logits, allowed, &self.options.params, self.n_drawn, scratch, &mut top);
         let (text, frames, stop_index) = (Vec::new(), Vec::new(), None);
         let mut step = LineStep { draw, finish: Finish::Error, stop_index, text, frames, top };
         if let Some(token) = draw.token {
             self.n_drawn += 1;
             let end = self.end_of(token);
-            let n_characters = self.accept(token, end, &mut step);
+            let is_whole = end == End::NONE && self.completes_grammar(token)?;
+            let n_characters = self.accept(token, end, is_whole, &mut step);
             self.frame(token, end, &mut step);
             self.n_characters += n_characters;
         }
-        self.finish = step.finish;
-        step
+        Ok(step)
+    }
+
+    /// What the grammar allows of a row's own mask.
+    fn fill_mask(&mut self, given: Option<&[u32]>) -> Result<()> {
+        let Some(matcher) = &mut self.matcher else { return Ok(()) };
+        matcher.fill(&mut self.mask)?;
+        if let Some(given) = given {
+            // Of what the row's mask is too narrow for, nothing is allowed.
+            let given = given.iter().chain(std::iter::repeat(&0));
+            self.mask.iter_mut().zip(given).for_each(|(word, given)| *word &= given);
+        }
+        Ok(())
+    }
+
+    /// Whether the text is whole with this token, and nothing may follow it.
+    fn completes_grammar(&mut self, token: u32) -> Result<bool> {
+        let Some(matcher) = &mut self.matcher else { return Ok(false) };
+        if !matcher.accept(token)? {
+            let what = format!("token {token} was drawn from its mask, and is refused: a fault of logitwire");
+            return Err(Error::Grammar { position: None, what });
+        }
+        Ok(self.n_drawn >= self.options.min_tokens && matcher.is_complete()?)
     }
 
     /// How a token ends the request by its id alone.
@@ -232,13 +286,15 @@ impl Line {
         }
     }
 
-    /// The token's text, and whether the request ends with it: a stop string wins over an end token, both over length.
-    /// Returns how many characters the token completed, those of stop strings included.
-    fn accept(&mut self, token: u32, end: End, step: &mut LineStep) -> usize {
+    /// The token's text, and whether the request ends with it: a stop string wins over an end token or a whole text,
+    /// all over length. Returns how many characters the token completed, those of stop strings included.
+    fn accept(&mut self, token: u32, end: End, is_whole: bool, step: &mut LineStep) -> usize {
         step.finish = end.finish;
         if end == End::NONE {
             self.detokenizer.step(&self.vocab, token, &mut step.text);
-            if self.options.max_tokens.is_some_and(|maximum| self.n_drawn >= maximum) {
+            if is_whole {
+                step.finish = Finish::Grammar;
+            } else if self.options.max_tokens.is_some_and(|maximum| self.n_drawn >= maximum) {
                 step.finish = Finish::Length;
             }
         }

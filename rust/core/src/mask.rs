@@ -23,6 +23,13 @@ pub fn allow(mask: &mut [u32], token: usize) {
     }
 }
 
+/// Set or clear a token's bit. Ids beyond the last word are left alone.
+pub fn set(mask: &mut [u32], token: usize, is_allowed: bool) {
+    if let Some(word) = mask.get_mut(token >> 5) {
+        *word = *word & !(1 << (token & 31)) | u32::from(is_allowed) << (token & 31);
+    }
+}
+
 /// Set each logit whose bit is 0 to -inf.
 pub fn apply(row: RowMut<'_>, mask: &[u32]) {
     fn fill<T: Copy>(row: &mut [T], mask: &[u32], minus_infinity: T) {

@@ -1,14 +1,13 @@
 //! Token ids and the bytes each stands for. Immutable and shared; it knows nothing of how text becomes ids.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
 use crate::byte_kinds::ByteKinds;
 use crate::decoder::{self, Decoder, Joiner, Library};
 use crate::error::{Error, Result};
-use crate::grammar::index::VocabularyIndex;
+use crate::filter::Filter;
 use crate::limits::{Limits, within};
 use crate::mask;
 
@@ -22,7 +21,6 @@ pub struct Vocab {
     /// Ascending, each with what it is written as.
     special_tokens: Box<[(u32, Box<[u8]>)]>,
     eos_ids: Box<[u32]>,
-    index: OnceLock<Result<Arc<VocabularyIndex>>>,
 }
 
 impl Vocab {
@@ -80,7 +78,6 @@ impl Vocab {
             present: present.into(),
             special_tokens: ascending(special_ids).map(special_token).collect(),
             eos_ids: ascending(eos_ids).collect(),
-            index: OnceLock::new(),
         })
     }
 
@@ -98,6 +95,26 @@ impl Vocab {
     #[inline]
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.tokens.get(id).filter(|token| token.is(PRESENT)).map(|token| token.bytes)
+    }
+
+    /// The bytes that a token adds where a text begins with it. None if the vocabulary lacks the id, or if what follows
+    /// decides what it adds.
+    pub fn first_token_bytes(&self, id: u32) -> Option<&[u8]> {
+        let table = self.decoder.first.as_ref().unwrap_or(&self.tokens);
+        let token = table.get(id).filter(|token| token.is(PRESENT))?;
+        self.decoder.filters.iter().try_fold(token.bytes, |bytes, filter| filter.lead(bytes))
+    }
+
+    /// Whether some token may add other bytes where a text begins with it.
+    pub fn has_first_bytes(&self) -> bool {
+        self.decoder.first.is_some() || !self.decoder.filters.is_empty()
+    }
+
+    /// Whether a text is the bytes of its tokens one after the other, but for the first one's, which are
+    /// `first_token_bytes`. If not, what a token adds depends on others around it.
+    pub fn adds_bytes(&self) -> bool {
+        let joins = matches!(self.decoder.joiner, Joiner::Utf8 | Joiner::Text | Joiner::ByteFallback { .. });
+        joins && self.decoder.filters.iter().all(Filter::is_leading)
     }
 
     /// The bit of each id that stands for something.
@@ -131,13 +148,6 @@ impl Vocab {
     /// the last tokens.
     pub fn is_compiled(&self) -> bool {
         !matches!(self.decoder.joiner, Joiner::Window(_))
-    }
-
-    /// What grammars know of the tokens; made when first asked for.
-    ///
-    /// `Error::Limit` if the tokens are too many and too long for it.
-    pub fn index(&self) -> Result<Arc<VocabularyIndex>> {
-        self.index.get_or_init(|| VocabularyIndex::new(self).map(Arc::new)).clone()
     }
 
     /// An error unless the vocabulary has each of the ids.
@@ -278,6 +288,7 @@ impl Table {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::detokenize::{DetokenizeOptions, Detokenizer};
 
     #[test]
     fn holes_are_not_tokens_but_empty_tokens_are() {
@@ -303,6 +314,42 @@ mod tests {
         let vocab = Vocab::from_tokens(&tokens, &[1, 1], &[], &Value::Null, &|_| unreachable!()).unwrap();
         assert_eq!(vocab.token_bytes(1), Some(&b" [SEP]"[..]));
         assert_eq!(vocab.special_tokens(), [(1, Box::from(*b"[SEP]"))]);
+    }
+
+    #[test]
+    fn a_text_begins_without_what_its_decoder_strips() {
+        let tokens = ["▁a", "▁", "▁▁a", "b", "</s>"].map(|token| Some(token.to_owned()));
+        let strip = serde_json::json!({"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+        ]});
+        let metaspace = serde_json::json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"});
+        for (decoder, want) in [
+            (&strip, [Some("a"), Some(""), Some(" a"), Some("b")]),
+            (&metaspace, [Some("a"), Some(""), Some("a"), Some("b")]),
+        ] {
+            let vocab = Vocab::from_tokens(&tokens, &[4], &[4], decoder, &|_| unreachable!()).unwrap();
+            assert!(vocab.adds_bytes());
+            for (id, want) in (0..).zip(want) {
+                assert_eq!(vocab.first_token_bytes(id), want.map(str::as_bytes), "{id} by {decoder}");
+                let mut text = Vec::new();
+                let mut stream = Detokenizer::new(&vocab, DetokenizeOptions::default());
+                stream.step(&vocab, id, &mut text);
+                assert_eq!(want.map(str::as_bytes), Some(&text[..]));
+            }
+            assert_eq!(vocab.first_token_bytes(9), None);
+        }
+        for decoder in [Value::Null, serde_json::json!({"type": "WordPiece", "prefix": "##", "cleanup": false})] {
+            assert!(Vocab::from_tokens(&tokens, &[], &[], &decoder, &|_| unreachable!()).unwrap().adds_bytes());
+        }
+        for decoder in [
+            serde_json::json!({"type": "BPEDecoder", "suffix": "</w>"}),
+            serde_json::json!({"type": "Sequence", "decoders": [
+                {"type": "Fuse"}, {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+            ]}),
+        ] {
+            assert!(!Vocab::from_tokens(&tokens, &[], &[], &decoder, &|_| unreachable!()).unwrap().adds_bytes());
+        }
     }
 
     #[test]

@@ -245,8 +245,8 @@ impl<'py> Array<'py> {
         (0..self.rows).map(|row| unsafe { self.row::<i32>(row) }).collect()
     }
 
-    /// Its rows, to be changed in place.
-    pub(crate) fn write(&mut self) -> Result<Vec<RowMut<'_>>> {
+    /// An error unless its rows may be changed in place.
+    fn check_writable(&self) -> Result<()> {
         if !self.writable {
             let hint = Some("pass a writable array, or a copy");
             return array_error(format!("{}: it is read-only, and would be changed in place", self.name), hint);
@@ -255,25 +255,58 @@ impl<'py> Array<'py> {
         if self.rows > 1 && self.columns > 0 && self.row_stride.abs() < width {
             return array_error(format!("{}: its rows overlap, and would be changed in place", self.name), None);
         }
-        let (data, columns, row_stride) = (self.data, self.columns, self.row_stride);
-        // SAFETY: as `row`; rows do not overlap, each is handed out once, and `&mut self` bars others of ours.
-        unsafe fn row<'a, T>(data: *mut u8, offset: isize, columns: usize) -> &'a mut [T] {
-            match columns {
-                0 => &mut [],
-                _ => unsafe { slice::from_raw_parts_mut(data.offset(offset).cast::<T>(), columns) },
-            }
+        Ok(())
+    }
+
+    /// # Safety
+    /// `T` has the array's dtype, `check_writable` found nothing, `row` is below `rows` and no other slice of it lives.
+    unsafe fn row_mut<'a, T>(&self, row: usize) -> &'a mut [T] {
+        if self.columns == 0 {
+            return &mut [];
         }
-        // SAFETY: each arm names the type that the dtype stands for.
-        let row = |i: usize| unsafe {
-            let offset = row_stride * i as isize;
+        // SAFETY: as `row`; rows do not overlap.
+        unsafe {
+            let start = self.data.offset(self.row_stride * row as isize).cast::<T>();
+            slice::from_raw_parts_mut(start, self.columns)
+        }
+    }
+
+    /// Its rows, to be changed in place.
+    pub(crate) fn write(&mut self) -> Result<Vec<RowMut<'_>>> {
+        self.check_writable()?;
+        // SAFETY: each arm names the type that the dtype stands for; each row is handed out once, and `&mut self` bars
+        // others of ours.
+        let row = |row: usize| unsafe {
             match self.dtype {
-                Dtype::F32 => RowMut::F32(row(data, offset, columns)),
-                Dtype::F16 => RowMut::F16(row(data, offset, columns)),
-                Dtype::Bf16 => RowMut::Bf16(row(data, offset, columns)),
+                Dtype::F32 => RowMut::F32(self.row_mut(row)),
+                Dtype::F16 => RowMut::F16(self.row_mut(row)),
+                Dtype::Bf16 => RowMut::Bf16(self.row_mut(row)),
                 Dtype::I32 => RowMut::F32(&mut []),
             }
         };
         Ok((0..self.rows).map(row).collect())
+    }
+
+    /// Its rows, as the words of masks, to be changed in place.
+    pub(crate) fn write_words(&mut self) -> Result<Vec<&mut [u32]>> {
+        debug_assert_eq!(self.dtype, Dtype::I32);
+        self.check_writable()?;
+        // SAFETY: `mask` admits int32 alone, whose bits u32 reads; as `write`.
+        Ok((0..self.rows).map(|row| unsafe { self.row_mut(row) }).collect())
+    }
+
+    /// One of its rows, as the words of a mask, to be changed in place.
+    pub(crate) fn write_row(&mut self, row: isize) -> Result<&mut [u32]> {
+        debug_assert_eq!(self.dtype, Dtype::I32);
+        self.check_writable()?;
+        match usize::try_from(row).ok().filter(|row| *row < self.rows) {
+            // SAFETY: as `write_words`.
+            Some(row) => Ok(unsafe { self.row_mut(row) }),
+            None => {
+                let expected = format!("0 <= row < {}, the rows of the {}", self.rows, self.name);
+                Err(CoreError::Parameter { field: "row", value: row.to_string(), expected }.into())
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::detokenize;
 use crate::error::Result;
+use crate::grammar::Grammar;
 use crate::ids::integers;
 use crate::sample::{SampleOutput, SamplingParams, StepArguments, detach_if_worth};
 use crate::sse::Framer;
@@ -82,7 +83,7 @@ impl Batch {
 
     #[pyo3(signature = (
         params, prompt_ids=None, *, max_tokens=None, min_tokens=0, stop=None, include_stop=false, stop_token_ids=None,
-        ignore_eos=false, skip_special_tokens=true, byte_fallback="eager", continuation=false, framer=None
+        ignore_eos=false, skip_special_tokens=true, byte_fallback="eager", continuation=false, grammar=None, framer=None
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn add(
@@ -98,6 +99,7 @@ impl Batch {
         skip_special_tokens: bool,
         byte_fallback: &str,
         continuation: bool,
+        grammar: Option<&Bound<'_, Grammar>>,
         framer: Option<&Bound<'_, Framer>>,
     ) -> Result<i64> {
         let prompt_ids = prompt_ids.map(integers).transpose()?.unwrap_or_default();
@@ -109,6 +111,7 @@ impl Batch {
             ignore_eos,
             detokenize: detokenize::options(skip_special_tokens, byte_fallback)?,
             continuation,
+            grammar: grammar.map(|grammar| grammar.get().core.clone()),
             framer: framer.map(|framer| framer.get().core.clone()),
             ..LineOptions::new(params.get().core)
         };

@@ -5,6 +5,7 @@ mod batch;
 mod detokenize;
 mod error;
 mod gguf;
+mod grammar;
 mod ids;
 mod limits;
 mod mask;
@@ -26,6 +27,8 @@ mod _core {
     use crate::detokenize::Detokenizer;
     #[pymodule_export]
     use crate::gguf::{Gguf, GgufTensor};
+    #[pymodule_export]
+    use crate::grammar::{Grammar, GrammarNote, Matcher, fill_masks};
     #[pymodule_export]
     use crate::limits::{cpu_features, is_debug_build, limits};
     #[pymodule_export]

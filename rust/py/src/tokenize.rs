@@ -136,7 +136,7 @@ impl Tokenizer {
     }
 
     #[getter]
-    fn vocab(&self) -> Vocab {
+    pub(crate) fn vocab(&self) -> Vocab {
         self.vocab.clone()
     }
 

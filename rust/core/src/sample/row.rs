@@ -22,6 +22,8 @@ pub enum Status {
     Empty = 3,
     /// The line broke on it: a fault of ours.
     Fault = 4,
+    /// Its grammar went beyond a limit.
+    Limit = 5,
 }
 
 /// What is allowed: a token must have its bit in each mask there is.
@@ -193,7 +195,7 @@ fn draw(row: &Staged, params: &SamplingParams, step: u64, scratch: &mut Scratch)
     let (status, max) = status(&row.x);
     let uniform = || rng::uniform(params.seed, step, rng::TOKEN_LANE, params.choice);
     let position = match status {
-        Status::Nan | Status::Empty | Status::Fault => None,
+        Status::Nan | Status::Empty | Status::Fault | Status::Limit => None,
         Status::Inf => {
             let infinite = || row.x.iter().enumerate().filter(|(_, x)| **x == f32::INFINITY).map(|(i, _)| i);
             let n = if params.temperature == 0.0 { 0 } else { (uniform() * infinite().count() as f64) as usize };
