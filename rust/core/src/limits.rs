@@ -127,6 +127,8 @@ limits! {
     grammar_text_bytes = 16 << 20;
     /// Ways that one value may still be read at the same time.
     grammar_alternatives = 256;
+    /// Nodes of the trie of a vocabulary that grammars are to work on.
+    grammar_index_nodes = 4 << 20;
     /// Bytes of one string in a GGUF header.
     gguf_string_bytes = 1 << 24;
     /// Key-value pairs in a GGUF header.

@@ -1,6 +1,7 @@
 //! Token ids and the bytes each stands for. Immutable and shared; it knows nothing of how text becomes ids.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -8,6 +9,7 @@ use crate::byte_kinds::ByteKinds;
 use crate::decoder::{self, Decoder, Joiner, Library};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::grammar::index::VocabularyIndex;
 use crate::limits::{Limits, within};
 use crate::mask;
 
@@ -21,6 +23,7 @@ pub struct Vocab {
     /// Ascending, each with what it is written as.
     special_tokens: Box<[(u32, Box<[u8]>)]>,
     eos_ids: Box<[u32]>,
+    index: OnceLock<Result<Arc<VocabularyIndex>>>,
 }
 
 impl Vocab {
@@ -78,6 +81,7 @@ impl Vocab {
             present: present.into(),
             special_tokens: ascending(special_ids).map(special_token).collect(),
             eos_ids: ascending(eos_ids).collect(),
+            index: OnceLock::new(),
         })
     }
 
@@ -148,6 +152,13 @@ impl Vocab {
     /// the last tokens.
     pub fn is_compiled(&self) -> bool {
         !matches!(self.decoder.joiner, Joiner::Window(_))
+    }
+
+    /// What grammars know of the tokens; made when first asked for.
+    ///
+    /// `Error::Limit` if the tokens are too many and too long for it.
+    pub fn index(&self) -> Result<Arc<VocabularyIndex>> {
+        self.index.get_or_init(|| VocabularyIndex::new(self).map(Arc::new)).clone()
     }
 
     /// An error unless the vocabulary has each of the ids.

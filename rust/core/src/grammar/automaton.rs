@@ -1,9 +1,9 @@
 //! Minimal deterministic automata over code points, for languages that have no short regular expression: remainders,
 //! ranges of decimals, the calendar. What their states mean is known only to those who make them.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::hash::Map;
 use crate::error::Result;
 use crate::limits::Fuel;
 
@@ -48,7 +48,7 @@ impl Automaton {
         accepts: impl Fn(&S) -> bool,
         fuel: &mut Fuel,
     ) -> Result<Option<Self>> {
-        let mut ids = HashMap::from([(start.clone(), 0u32)]);
+        let mut ids: Map<S, u32> = Map::from_iter([(start.clone(), 0)]);
         let mut states = vec![start];
         let mut table: Vec<u32> = Vec::new();
         let mut at = 0;
@@ -82,7 +82,7 @@ impl Automaton {
             .flat_map(|(symbol, set)| set.iter().map(move |&(l, h)| (l, h, symbol)))
             .collect();
         ranges.sort_unstable();
-        let mut number = HashMap::from([(class_of[0], 0u32)]);
+        let mut number: Map<u32, u32> = Map::from_iter([(class_of[0], 0)]);
         let mut members = vec![0usize];
         let mut automaton =
             Self { accepting: vec![], first: vec![0], edges: vec![], min_length: vec![], max_length: vec![] };

@@ -6,13 +6,18 @@
 pub mod alternatives;
 pub mod automaton;
 pub mod hash;
+pub mod index;
+pub mod json;
 mod machine;
 pub mod matcher;
 pub mod number;
 pub mod reader;
 pub mod schema;
+pub mod signature;
 pub mod term;
+pub mod terminal;
 mod toy;
+pub mod trie;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 pub use self::decimal::Decimal;
 use self::multiple::Multiple;
 use super::automaton::{Automaton, Symbol};
+use super::term::{TermId, Terms, UNBOUNDED};
 use crate::error::{Error, Result};
 use crate::limits::Fuel;
 
@@ -354,6 +355,94 @@ pub struct NumberTexts {
     pub narrowed: Option<&'static str>,
 }
 
+/// The texts of the numbers meant, as a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberTerm {
+    /// `Terms::EMPTY` if there is no such number.
+    pub term: TermId,
+    /// As `NumberTexts::narrowed`.
+    pub narrowed: Option<&'static str>,
+}
+
+/// The texts of the numbers meant.
+pub fn term(spec: &NumberSpec, spelling: Spelling, terms: &mut Terms, fuel: &mut Fuel) -> Result<NumberTerm> {
+    let NumberTexts { automaton, narrowed } = texts(spec, spelling, fuel)?;
+    Ok(NumberTerm { term: automaton.map_or(Terms::EMPTY, |automaton| terms.automaton(automaton)), narrowed })
+}
+
+/// The texts of one number: its digits with zeros behind its fraction, and with one digit before the point, the others
+/// behind it, and the exponent that makes up for it. The usual one of `Canonical` has an exponent from 10^21 on and below
+/// 10^-6, as ECMAScript writes numbers.
+pub fn equal_to(value: &Decimal, spelling: Spelling, terms: &mut Terms, fuel: &mut Fuel) -> Result<TermId> {
+    fuel.spend(value.digits.len() as u64)?;
+    let text = |digits: &[u8]| -> String { digits.iter().map(|digit| char::from(b'0' + digit)).collect() };
+    let is_any = spelling == Spelling::Any;
+    let places = value.places();
+    let mut spellings = vec![];
+    if value.is_zero() || (-5..=21).contains(&places) || is_any && value.plain().is_ok() {
+        let (whole, fraction) = value.plain()?;
+        let (whole, fraction) = (terms.literal(&text(&whole)), fraction_of(&text(&fraction), is_any, terms));
+        spellings.push(terms.concat(whole, fraction));
+    }
+    if is_any || spellings.is_empty() {
+        let (first, others) = value.digits.split_first().unwrap_or((&0, &[]));
+        let (first, others) = (terms.literal(&text(&[*first])), fraction_of(&text(others), is_any, terms));
+        let exponent = if value.is_zero() { any_exponent(terms) } else { exponent_of(places - 1, is_any, terms) };
+        let others = terms.concat(others, exponent);
+        spellings.push(terms.concat(first, others));
+    }
+    let magnitude = terms.alternation(spellings);
+    let minus = terms.literal("-");
+    let negative = terms.concat(minus, magnitude);
+    Ok(match value {
+        _ if value.is_negative() => negative,
+        _ if value.is_zero() && is_any => terms.alternation(vec![magnitude, negative]),
+        _ => magnitude,
+    })
+}
+
+/// The point and the digits behind it, if there are any; `with_zeros`, more zeros.
+fn fraction_of(digits: &str, with_zeros: bool, terms: &mut Terms) -> TermId {
+    let literal = if digits.is_empty() { Terms::EPSILON } else { terms.literal(&format!(".{digits}")) };
+    if !with_zeros {
+        return literal;
+    }
+    let (zero, point) = (terms.literal("0"), terms.literal("."));
+    if !digits.is_empty() {
+        let zeros = terms.repeat(zero, 0, UNBOUNDED);
+        return terms.concat(literal, zeros);
+    }
+    let zeros = terms.repeat(zero, 1, UNBOUNDED);
+    let zeros = terms.concat(point, zeros);
+    terms.alternation(vec![Terms::EPSILON, zeros])
+}
+
+/// `e` and this exponent; `in_any_way`, with or without its sign and zeros before it.
+fn exponent_of(exponent: i64, in_any_way: bool, terms: &mut Terms) -> TermId {
+    if !in_any_way {
+        return terms.literal(&format!("e{exponent:+}"));
+    }
+    let letter = terms.class(&[(0x45, 0x45), (0x65, 0x65)]);
+    let sign = match exponent {
+        0 => terms.class(&[(0x2b, 0x2b), (0x2d, 0x2d)]),
+        1.. => terms.literal("+"),
+        _ => terms.literal("-"),
+    };
+    let sign = if exponent < 0 { sign } else { terms.alternation(vec![Terms::EPSILON, sign]) };
+    let (zero, digits) = (terms.literal("0"), terms.literal(&exponent.unsigned_abs().to_string()));
+    let zeros = terms.repeat(zero, 0, UNBOUNDED);
+    [zeros, sign, letter].into_iter().fold(digits, |rest, part| terms.concat(part, rest))
+}
+
+fn any_exponent(terms: &mut Terms) -> TermId {
+    let letter = terms.class(&[(0x45, 0x45), (0x65, 0x65)]);
+    let sign = terms.class(&[(0x2b, 0x2b), (0x2d, 0x2d)]);
+    let sign = terms.alternation(vec![Terms::EPSILON, sign]);
+    let digit = terms.class(&[(0x30, 0x39)]);
+    let digits = terms.repeat(digit, 1, UNBOUNDED);
+    [sign, letter].into_iter().fold(digits, |rest, part| terms.concat(part, rest))
+}
+
 const LEFT_OUT: &str = "exponents with which some mantissa of the range would leave it are left out";
 
 /// The texts of the numbers meant. An error if a bound has too many digits, or if telling multiples takes too many states.
@@ -573,6 +662,60 @@ mod tests {
     }
 
     #[test]
+    fn every_text_of_one_number() {
+        let mut terms = Terms::new();
+        let all = spellings();
+        for value in ["0", "-0.0", "1", "-1.50", "100", "1e2", "0.001", "12.5", "-1000", "2000e-3", "1e3", "130"] {
+            let any = equal_to(&decimal(value), Spelling::Any, &mut terms, &mut fuel()).unwrap();
+            let usual = equal_to(&decimal(value), Spelling::Canonical, &mut terms, &mut fuel()).unwrap();
+            for text in &all {
+                let (_, whole, _, exponent) = taken_apart(text).unwrap();
+                let equal = scaled(text) == scaled(value);
+                let is_one = exponent.is_none() || scaled(value) == 0 || whole.len() == 1 && whole != "0";
+                assert_eq!(terms.matches(any, text, &mut fuel()).unwrap(), equal && is_one, "{value} {text}");
+                let is_usual = terms.matches(usual, text, &mut fuel()).unwrap();
+                assert_eq!(is_usual, equal && is_canonical(text), "{value} {text}");
+            }
+        }
+        for (value, read, not_read) in [
+            ("1e300", &["1e300", "1.0E+0300"][..], &["1e-300", "1e30", "10e299"][..]),
+            ("-1.5e-320", &["-1.5e-320", "-1.500e-0320"], &["1.5e-320", "-1.5e320"]),
+            ("1e5000", &["1e5000"], &["1e500"]),
+            ("7", &["7e0", "7.0e-00", "7e+0"], &["7e1", "7e-", "70e-1"]),
+        ] {
+            let any = equal_to(&decimal(value), Spelling::Any, &mut terms, &mut fuel()).unwrap();
+            let mut is_in = |text: &str| terms.matches(any, text, &mut fuel()).unwrap();
+            assert!(read.iter().all(|text| is_in(text)) && !not_read.iter().any(|text| is_in(text)), "{value}");
+        }
+        for (value, usual) in [
+            ("1e21", "1e+21"),
+            ("1e20", "100000000000000000000"),
+            ("-12e-8", "-1.2e-7"),
+            ("1e-6", "0.000001"),
+            ("123456789e300", "1.23456789e+308"),
+        ] {
+            let term = equal_to(&decimal(value), Spelling::Canonical, &mut terms, &mut fuel()).unwrap();
+            assert_eq!(terms.texts(term, 2, &mut fuel()).unwrap(), Some(vec![usual.to_owned()]));
+        }
+    }
+
+    #[test]
+    fn a_term_of_numbers_reads_as_its_automaton() {
+        let mut terms = Terms::new();
+        let texts = Texts { minimum: Some(("-12.05", false)), maximum: Some(("100", true)), multiple_of: vec!["0.05"] };
+        let spec = spec(false, false, &texts);
+        let NumberTerm { term, narrowed } = super::term(&spec, Spelling::Any, &mut terms, &mut fuel()).unwrap();
+        assert_eq!(narrowed, Some(LEFT_OUT));
+        let automaton = made(&spec, Spelling::Any);
+        for text in spellings() {
+            let read = terms.matches(term, &text, &mut fuel()).unwrap();
+            assert_eq!(read, is_in(automaton.as_ref(), &text), "{text}");
+        }
+        let none = NumberSpec { maximum: spec.minimum.clone(), minimum: spec.maximum.clone(), ..spec };
+        assert_eq!(super::term(&none, Spelling::Any, &mut terms, &mut fuel()).unwrap().term, Terms::EMPTY);
+    }
+
+    #[test]
     fn few_states() {
         let states = |minimum, maximum, multiple_of: &[&'static str]| {
             let texts = Texts { minimum, maximum, multiple_of: multiple_of.to_vec() };
@@ -583,8 +726,8 @@ mod tests {
         assert!(states(Some(("0", false)), Some(("1e300", false)), &[]) <= 700);
         assert!(states(None, None, &["1000000"]) <= 20, "{}", states(None, None, &["1000000"]));
         assert!(states(None, None, &["1024"]) <= 170, "{}", states(None, None, &["1024"]));
-        assert!(states(None, None, &["7"]) <= 16);
-        assert!(states(None, None, &["0.5", "7", "1e-320"]) <= 16);
+        assert!(states(None, None, &["7"]) <= 20);
+        assert!(states(None, None, &["0.5", "7", "1e-320"]) <= 20);
         assert_eq!(states(Some(("5", false)), Some(("2", false)), &[]), 0);
         assert_eq!(states(Some(("5", true)), Some(("5", false)), &[]), 0);
         assert_eq!(states(Some(("8", false)), Some(("13", false)), &["7"]), 0);

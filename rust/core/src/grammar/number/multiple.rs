@@ -1,7 +1,6 @@
 //! What is left of a number of which a multiple is wanted, digit by digit. Signs, points and ranges are not known here.
 
-use std::collections::HashMap;
-
+use super::super::hash::Map;
 use super::decimal::Decimal;
 use crate::error::{Error, Result};
 use crate::limits::{Limits, within};
@@ -20,10 +19,10 @@ pub(super) struct Multiple {
     /// How many of them are less than the modulus.
     n_short: usize,
     /// The remainder before the point that stands for each.
-    alike: HashMap<u64, u64>,
-    first: HashMap<Vec<Option<u64>>, u64>,
+    alike: Map<u64, u64>,
+    first: Map<Vec<Option<u64>>, u64>,
     /// The one after the point, by the digits to come and what they must be.
-    first_in_fraction: HashMap<(usize, u64), u64>,
+    first_in_fraction: Map<(usize, u64), u64>,
 }
 
 /// A number as a product of powers of two and five and of what neither divides.
@@ -91,7 +90,7 @@ impl Multiple {
             let last = powers.last().map_or(0, |&last| u128::from(last));
             powers.push((10 * last % u128::from(modulus)) as u64);
         }
-        let (alike, first, first_in_fraction) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (alike, first, first_in_fraction) = (Map::default(), Map::default(), Map::default());
         Ok(Some(Self { modulus, decimals: decimals as usize, powers, n_short, alike, first, first_in_fraction }))
     }
 

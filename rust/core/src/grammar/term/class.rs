@@ -1,5 +1,6 @@
 //! Sets of code points, as ranges, and the sets of points where ranges begin and end. Each is kept once.
 
+use super::super::automaton::Edge;
 use super::super::hash::{IdTable, Map, Seeded, map_bytes};
 use super::Span;
 use std::hash::BuildHasher;
@@ -91,6 +92,11 @@ impl Classes {
     }
 }
 
+/// No code point lies between the surrogates' neighbours, so what ends at one and begins at the other has no edge.
+fn beside_surrogates(point: u32) -> u32 {
+    if (SURROGATES.0..=SURROGATES.1).contains(&point) { SURROGATES.1 + 1 } else { point }
+}
+
 /// Sets of code points at which something may change.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PointSets {
@@ -114,11 +120,18 @@ impl PointSets {
         &self.points[self.spans[set as usize].range()]
     }
 
+    /// Where the edges of an automaton's state begin and end.
+    pub(super) fn of_edges(&mut self, edges: &[Edge]) -> u32 {
+        let ends = edges.iter().flat_map(|edge| [edge.low, edge.high + 1]).map(beside_surrogates);
+        let mut points: Vec<u32> = ends.filter(|point| (1..=LAST).contains(point)).collect();
+        points.sort_unstable();
+        points.dedup();
+        self.intern(&points)
+    }
+
     /// Where membership of ranges in order changes.
     pub(super) fn of_class(&mut self, ranges: &[Range]) -> u32 {
-        let (first, last) = SURROGATES;
-        // No code point lies between the surrogates' neighbours, so what ends at one and begins at the other has no edge.
-        let at = |point: u32| if point == first { last + 1 } else { point };
+        let at = beside_surrogates;
         let mut points: Vec<u32> = Vec::with_capacity(2 * ranges.len());
         for &(low, high) in ranges {
             match points.last() {

@@ -150,6 +150,13 @@ impl Terms {
                         todo.push((body, behind));
                     }
                 }
+                Term::Automaton { automaton, state } => {
+                    if let Some(next) = self.automata.get(automaton).next(state, code_point) {
+                        let rest = self.state(automaton, next);
+                        let rest = self.concat(rest, behind);
+                        frame.parts.push(rest);
+                    }
+                }
                 Term::Intersection(_) | Term::Complement(_) => frame.pending.push((t, behind)),
             }
         }
@@ -161,6 +168,7 @@ impl Terms {
         match self.term(t) {
             Term::Empty | Term::Epsilon => false,
             Term::Class(class) => self.classes.contains(class, code_point),
+            Term::Automaton { automaton, state } => self.automata.get(automaton).next(state, code_point).is_some(),
             Term::Concat(a, _) => match self.term(a) {
                 Term::Class(class) => self.classes.contains(class, code_point),
                 _ => true,

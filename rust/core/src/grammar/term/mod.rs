@@ -7,6 +7,7 @@
 //! functions that take fuel pay for them.
 
 mod alive;
+mod automata;
 mod build;
 mod class;
 mod clip;
@@ -48,6 +49,7 @@ enum Term {
     Intersection(Span),
     Complement(TermId),
     Repeat(TermId, u32, u32),
+    Automaton { automaton: u32, state: u32 },
 }
 
 /// What is known of a term from its parts.
@@ -81,6 +83,7 @@ pub struct Terms {
     members: Vec<TermId>,
     ids: IdTable,
     classes: class::Classes,
+    automata: automata::Automata,
     points: class::PointSets,
     hasher: Seeded,
     /// Steps of building, ever.
@@ -109,6 +112,7 @@ impl Terms {
             members: Vec::new(),
             ids: IdTable::default(),
             classes: class::Classes::default(),
+            automata: automata::Automata::default(),
             points: class::PointSets::new(),
             hasher: Seeded::default(),
             work: 0,
@@ -136,6 +140,7 @@ impl Terms {
             + self.members.capacity() * size_of::<TermId>()
             + self.ids.bytes()
             + self.classes.bytes()
+            + self.automata.bytes()
             + self.points.bytes()
             + map_bytes(&self.derivatives)
             + map_bytes(&self.alive)
@@ -158,6 +163,11 @@ impl Terms {
                 _ => None,
             });
             self.classes.truncate(classes.max().unwrap_or(0));
+            let automata = self.terms.iter().filter_map(|term| match term {
+                Term::Automaton { automaton, .. } => Some(*automaton as usize + 1),
+                _ => None,
+            });
+            self.automata.truncate(automata.max().unwrap_or(0));
             self.points.truncate(self.facts.iter().map(|facts| facts.boundaries as usize + 1).max().unwrap_or(0));
             self.terms.shrink_to_fit();
             self.facts.shrink_to_fit();
@@ -371,6 +381,19 @@ impl Terms {
                     ..empty
                 }
             }
+            Term::Automaton { automaton, state } => {
+                let of = self.automata.get(automaton);
+                let (least, most) = (of.min_length(state), of.max_length(state));
+                Facts {
+                    nullable: of.accepts(state),
+                    contiguous: least == most,
+                    least,
+                    most,
+                    fingerprint: fingerprint(&(8u8, self.automata.fingerprint(automaton), state)),
+                    boundaries: self.points.of_edges(of.edges(state)),
+                    ..empty
+                }
+            }
         }
     }
 }
@@ -419,5 +442,6 @@ fn hash(hasher: &Seeded, term: Term, members: &[TermId]) -> u64 {
         Term::Intersection(_) => hasher.hash_one((5u32, members)),
         Term::Complement(a) => hasher.hash_one((6u32, a)),
         Term::Repeat(a, min, max) => hasher.hash_one((7u32, a, min, max)),
+        Term::Automaton { automaton, state } => hasher.hash_one((8u32, automaton, state)),
     }
 }

@@ -267,3 +267,51 @@ fn classes_are_put_in_order() {
     assert_eq!(terms.class(&[(0xD800, 0xDFFF)]), Terms::EMPTY);
     assert!(terms.boundaries(Terms::ANY).is_empty());
 }
+
+#[test]
+fn an_automaton_is_a_leaf_like_any_other() {
+    use crate::grammar::automaton::{Automaton, Symbol};
+    let mut fuel = Fuel::new("fuel", 1_000_000);
+    let alphabet: [Symbol; 3] = [&[(97, 97)], &[(98, 0xd7ff)], &[(0xe000, 0x10ffff)]];
+    let step = |n: usize| move |s: &usize, k: usize| (k < 2 || *s > 0).then_some((s + 1 + k) % n);
+    for n in 1..7 {
+        let mut terms = Terms::new();
+        let made = Automaton::new(&alphabet, 0, step(n), |s| s + 1 == n, &mut fuel).unwrap().unwrap();
+        let before = terms.len();
+        let t = terms.automaton(made.clone());
+        assert_eq!(t, terms.automaton(made.clone()));
+        let (class, bytes) = (terms.class(&[(97, 0xe001)]), terms.bytes());
+        let (starred, doubled) = (terms.repeat(t, 0, UNBOUNDED), terms.concat(t, t));
+        let complement = terms.complement(t);
+        let (both, behind) = (terms.intersection(vec![t, complement]), terms.concat(t, class));
+        let is_in = |text: &[usize]| text.iter().try_fold(0, |s, &k| step(n)(&s, k)).is_some_and(|s| s + 1 == n);
+        for i in 0..3usize.pow(6) {
+            let symbols: Vec<usize> = (0..i % 7).map(|k| i / 3usize.pow(k as u32) % 3).collect();
+            let text: String = symbols.iter().map(|&k| ['a', 'z', '\u{1f600}'][k]).collect();
+            let parts = || (0..=symbols.len()).map(|k| symbols.split_at(k));
+            let mut stars = vec![true];
+            for end in 1..=symbols.len() {
+                let is_star = (0..end).any(|k| stars[k] && is_in(&symbols[k..end]));
+                stars.push(is_star);
+            }
+            assert_eq!(terms.matches(t, &text, &mut fuel).unwrap(), is_in(&symbols), "{n} {text}");
+            assert_eq!(terms.matches(complement, &text, &mut fuel).unwrap(), !is_in(&symbols));
+            assert_eq!(terms.matches(starred, &text, &mut fuel).unwrap(), stars[symbols.len()], "{n} {text}");
+            let twice = parts().any(|(a, b)| is_in(a) && is_in(b));
+            assert_eq!(terms.matches(doubled, &text, &mut fuel).unwrap(), twice, "{n} {text}");
+            let ends = symbols.split_last().is_some_and(|(&last, rest)| last < 2 && is_in(rest));
+            assert_eq!(terms.matches(behind, &text, &mut fuel).unwrap(), ends, "{n} {text}");
+        }
+        assert!(!terms.is_alive(both, 0, UNBOUNDED, &mut fuel).unwrap());
+        for (min, max) in [(0, 0), (0, 1), (2, 2), (3, 5), (6, 6)] {
+            let lengths = (0..3usize.pow(6)).map(|i| (0..i % 7).map(move |k| i / 3usize.pow(k as u32) % 3));
+            let found = lengths
+                .map(|symbols| symbols.collect::<Vec<_>>())
+                .any(|symbols| (min..=max).contains(&(symbols.len() as u32)) && is_in(&symbols));
+            assert_eq!(terms.is_alive(t, min, max, &mut fuel).unwrap(), found, "{n} {min} {max}");
+        }
+        assert!(bytes > Terms::new().bytes());
+        terms.truncate(before);
+        assert_eq!(t, terms.automaton(made));
+    }
+}

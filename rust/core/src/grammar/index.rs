@@ -1,0 +1,1004 @@
+//! What every grammar over one vocabulary needs to know of its tokens: tries of their bytes and of their characters,
+//! and tables of those that stay inside a string. Made once per vocabulary and shared. It knows nothing of any grammar.
+//!
+//! A trie is one array in the order of a depth-first walk: where a node is refused, the walk goes on at `skip`. Two ids
+//! of the same bytes are two nodes beside each other, so that whoever walks meets every token.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::Result;
+use crate::grammar::signature::{self, Signature};
+use crate::limits::{Limits, within};
+use crate::mask;
+use crate::vocab::Vocab;
+
+/// No token ends here.
+pub const NONE: u32 = u32::MAX;
+
+/// The code points of a token that is short: those that a counter clipped to it may decide.
+pub const SHORT: u32 = 16;
+
+/// (code points before their first quote, token) of the tokens that go on alike after it, ascending.
+pub type ClosingGroup = Box<[(u32, u32)]>;
+
+/// A node of a trie of bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Node {
+    /// The token, or the group of tokens, that ends here; or `NONE`.
+    pub token: u32,
+    /// Where the walk goes on that has nothing to seek below this node.
+    pub skip: u32,
+    depth_and_byte: u32,
+}
+
+impl Node {
+    /// Bytes from the root to here, this one included.
+    #[inline]
+    pub fn depth(self) -> usize {
+        (self.depth_and_byte >> 8) as usize
+    }
+
+    /// The byte that leads here.
+    #[inline]
+    pub fn byte(self) -> u8 {
+        self.depth_and_byte as u8
+    }
+}
+
+/// A node of a trie of characters.
+#[derive(Debug, Clone, Copy)]
+pub struct TextNode {
+    /// The code point that leads here; from `PARTIAL` on the number of a partial one; or `GATE`.
+    pub symbol: u32,
+    /// Characters from the root to here, this one included; of a gate, those to its parent.
+    pub depth: u32,
+    /// The token that ends here, or `NONE`.
+    pub token: u32,
+    /// Where the walk goes on that has nothing to seek below this node.
+    pub skip: u32,
+    /// The classes of every character on the way to a token at or below this node.
+    pub signature: Signature,
+}
+
+impl TextNode {
+    /// Symbols from here on are partial characters, which only end a token.
+    pub const PARTIAL: u32 = 1 << 31;
+    /// Stands before the children of one node that begin beyond ASCII: a state that reads none of them skips them all.
+    pub const GATE: u32 = u32::MAX;
+}
+
+/// The tables.
+#[derive(Debug)]
+pub struct VocabularyIndex {
+    words: usize,
+    longest_token: usize,
+    /// Every token that has bytes and is not special.
+    pub trie: Box<[Node]>,
+    /// Those that are text from the start of a character on, though their last one may be partial, of at most `SHORT`
+    /// code points. Quotes, backslashes and control characters are among their characters.
+    pub short: Box<[TextNode]>,
+    /// Those of more than `SHORT` code points.
+    pub long: Box<[TextNode]>,
+    /// (low, high): the code points that a partial character may become.
+    partial: Box<[(u32, u32)]>,
+    /// The same, by code points, and of these, those that are inside a free JSON string.
+    text: Levels,
+    inside: Levels,
+    /// The tokens of `text` by signature, ascending: (signature, end of its tokens in `group_tokens`).
+    groups: Box<[(Signature, u32)]>,
+    group_tokens: Box<[u32]>,
+
+    /// Tokens inside a free JSON string that hold a backslash.
+    pub escape: Box<[Node]>,
+    /// Tokens that close a free JSON string.
+    pub closing: Box<[Node]>,
+    /// What follows the first closing quote in each of those; its tokens are groups. Group 0, not in the trie, is of
+    /// the tokens that the quote ends.
+    pub suffix: Box<[Node]>,
+    /// The groups.
+    pub closing_groups: Box<[ClosingGroup]>,
+    /// What tokens hold between two quotes, or between their beginning and a quote, as it is written and as it reads;
+    /// ascending.
+    close_prefixes: Box<[Box<[u8]>]>,
+    /// Tokens that some JSON text may hold outside a string. A few others are among them.
+    pub outside: Box<[Node]>,
+    /// Tokens that may hold the end of a key and then another whole key of the same object. A few others are among
+    /// them.
+    pub rich: Box<[u32]>,
+    /// Tokens that begin with JSON whitespace, the longest run first, and how many have a run longer than the index.
+    leading_whitespace: Box<[u32]>,
+    leading_whitespace_ends: Box<[u32]>,
+    first: OnceLock<FirstTokens>,
+}
+
+/// What the tokens are that a fresh stream begins with, where that is something else than later on.
+#[derive(Debug, Default)]
+pub struct FirstTokens {
+    /// The tokens whose bytes differ, ascending.
+    pub ids: Box<[u32]>,
+    /// Those of them that have bytes there.
+    pub trie: Box<[Node]>,
+}
+
+impl VocabularyIndex {
+    /// Runs of leading whitespace are told apart up to this one.
+    pub const LEADING_WHITESPACE: usize = 64;
+
+    /// Of the tokens of a vocabulary.
+    ///
+    /// `Error::Limit` if their tries are larger than `grammar_index_nodes`.
+    pub fn new(vocab: &Vocab) -> Result<Self> {
+        let words = mask::words(vocab.len());
+        let mut tokens: Vec<(&[u8], u32)> = (0..vocab.len() as u32)
+            .filter(|&id| !vocab.is_special(id))
+            .filter_map(|id| Some((vocab.token_bytes(id)?, id)))
+            .filter(|(bytes, _)| !bytes.is_empty())
+            .collect();
+        tokens.sort_unstable();
+        let trie = flatten(&tokens)?;
+
+        let mut texts = Texts::default();
+        let mut inside = Vec::new();
+        let mut escape = Vec::new();
+        let mut closing = Vec::new();
+        let mut suffixes: BTreeMap<&[u8], Vec<(u32, u32)>> = BTreeMap::from([(&[][..], Vec::new())]);
+        let mut close_prefixes = Vec::new();
+        let mut outside = Vec::new();
+        let mut rich = Vec::new();
+        let mut whitespace = Vec::new();
+        for &(bytes, id) in &tokens {
+            texts.push(bytes, id)?;
+            let read = read_string(bytes);
+            match read {
+                Read::Inside { code_points } => {
+                    inside.push((code_points, id));
+                    if bytes.contains(&b'\\') {
+                        escape.push((bytes, id));
+                    }
+                }
+                Read::Closed { code_points, at } => {
+                    closing.push((bytes, id));
+                    suffixes.entry(&bytes[at + 1..]).or_default().push((code_points, id));
+                    push_contents(bytes, Some(at), &mut close_prefixes);
+                }
+                Read::Dead => {}
+            }
+            if let Some(quote) = memchr::memchr(b'"', bytes) {
+                push_contents(&bytes[quote + 1..], None, &mut close_prefixes);
+                if may_hold_two_keys(&bytes[quote..]) {
+                    rich.push(id);
+                }
+            }
+            if may_be_outside(bytes) {
+                outside.push((bytes, id));
+            }
+            let run = bytes.iter().take_while(|&&byte| is_whitespace(byte)).count();
+            if run > 0 {
+                whitespace.push((run, id));
+            }
+        }
+        let unescaped: Vec<Box<[u8]>> = close_prefixes.iter().filter_map(|prefix| unescape(prefix)).collect();
+        close_prefixes.extend(unescaped);
+        close_prefixes.sort_unstable();
+        close_prefixes.dedup();
+        rich.sort_unstable();
+
+        let mut suffix = Vec::with_capacity(suffixes.len());
+        let mut closing_groups = Vec::with_capacity(suffixes.len());
+        for (bytes, mut group) in suffixes {
+            if !bytes.is_empty() {
+                suffix.push((bytes, closing_groups.len() as u32));
+            }
+            group.sort_unstable();
+            closing_groups.push(group.into());
+        }
+        whitespace.sort_unstable_by(|a, b| b.cmp(a));
+        let leading_whitespace_ends =
+            (0..=Self::LEADING_WHITESPACE).map(|k| whitespace.partition_point(|&(run, _)| run > k) as u32).collect();
+
+        let (groups, group_tokens) = texts.groups();
+        Ok(Self {
+            words,
+            longest_token: tokens.iter().map(|(bytes, _)| bytes.len()).max().unwrap_or(0),
+            trie,
+            text: Levels::new(texts.levels, words),
+            short: texts.short.finish(),
+            long: texts.long.finish(),
+            partial: texts.partial.into(),
+            inside: Levels::new(inside, words),
+            groups: groups.into(),
+            group_tokens: group_tokens.into(),
+            escape: flatten(&escape)?,
+            closing: flatten(&closing)?,
+            suffix: flatten(&suffix)?,
+            closing_groups: closing_groups.into(),
+            close_prefixes: close_prefixes.into(),
+            outside: flatten(&outside)?,
+            rich: rich.into(),
+            leading_whitespace: whitespace.into_iter().map(|(_, id)| id).collect(),
+            leading_whitespace_ends,
+            first: OnceLock::new(),
+        })
+    }
+
+    /// Words of a mask.
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    /// The bytes of the longest token.
+    pub fn longest_token(&self) -> usize {
+        self.longest_token
+    }
+
+    /// The tokens that stay inside a free JSON string with at most `k` code points, a partial one counted.
+    pub fn inside_up_to(&self, k: u32) -> Arc<[u32]> {
+        self.inside.up_to(k)
+    }
+
+    /// The code points of the longest token inside a free JSON string.
+    pub fn longest_inside(&self) -> u32 {
+        self.inside.longest
+    }
+
+    /// The tokens that are text with at most `k` code points, a partial one counted.
+    pub fn text_up_to(&self, k: u32) -> Arc<[u32]> {
+        self.text.up_to(k)
+    }
+
+    /// The code points of the longest token that is text.
+    pub fn longest_text(&self) -> u32 {
+        self.text.longest
+    }
+
+    /// The code points that a partial character may become.
+    #[inline]
+    pub fn partial(&self, symbol: u32) -> (u32, u32) {
+        self.partial.get((symbol & !TextNode::PARTIAL) as usize).copied().unwrap_or((1, 0))
+    }
+
+    /// Whether some token, from its beginning or from a quote on, holds this text and then a closing quote.
+    pub fn closes(&self, text: &[u8]) -> bool {
+        self.close_prefixes.binary_search_by(|prefix| prefix.as_ref().cmp(text)).is_ok()
+    }
+
+    /// What `closes` knows, ascending.
+    pub fn close_prefixes(&self) -> &[Box<[u8]>] {
+        &self.close_prefixes
+    }
+
+    /// The tokens that begin with a run of JSON whitespace longer than `k`, which is at most `LEADING_WHITESPACE`.
+    pub fn leading_whitespace(&self, k: usize) -> &[u32] {
+        let end = self.leading_whitespace_ends.get(k).copied().unwrap_or(0);
+        self.leading_whitespace.get(..end as usize).unwrap_or_default()
+    }
+
+    /// Set the bit of each token that is text of these classes alone.
+    pub fn allow_classes(&self, classes: Signature, mask: &mut [u32]) {
+        let mut start = 0;
+        for &(signature, end) in &self.groups {
+            if signature & !classes == 0 {
+                for &id in self.group_tokens.get(start as usize..end as usize).unwrap_or_default() {
+                    mask::allow(mask, id as usize);
+                }
+            }
+            start = end;
+        }
+    }
+
+    /// The tokens whose bytes are others at the beginning of a fresh stream. `vocab` is the one this index is of.
+    pub fn first(&self, vocab: &Vocab) -> Result<&FirstTokens> {
+        if let Some(first) = self.first.get() {
+            return Ok(first);
+        }
+        let mut ids = Vec::new();
+        let mut tokens = Vec::new();
+        if let Some(table) = &vocab.decoder().first {
+            for id in (0..vocab.len() as u32).filter(|&id| !vocab.is_special(id)) {
+                let bytes = table.get(id).map_or(&[][..], |token| token.bytes);
+                if vocab.token_bytes(id).is_some_and(|later| later != bytes) {
+                    ids.push(id);
+                    if !bytes.is_empty() {
+                        tokens.push((bytes, id));
+                    }
+                }
+            }
+        }
+        tokens.sort_unstable();
+        let first = FirstTokens { ids: ids.into(), trie: flatten(&tokens)? };
+        Ok(self.first.get_or_init(|| first))
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let nodes = [&self.trie, &self.escape, &self.closing, &self.suffix, &self.outside];
+        let first = self.first.get().map_or(0, |first| size_of_val(&*first.ids) + size_of_val(&*first.trie));
+        nodes.iter().map(|trie| size_of_val(&***trie)).sum::<usize>()
+            + size_of_val(&*self.short)
+            + size_of_val(&*self.long)
+            + size_of_val(&*self.partial)
+            + self.text.bytes()
+            + self.inside.bytes()
+            + size_of_val(&*self.groups)
+            + size_of_val(&*self.group_tokens)
+            + self.closing_groups.iter().map(|group| size_of_val(&**group) + size_of_val(group)).sum::<usize>()
+            + self.close_prefixes.iter().map(|prefix| prefix.len() + size_of_val(prefix)).sum::<usize>()
+            + size_of_val(&*self.rich)
+            + size_of_val(&*self.leading_whitespace)
+            + first
+    }
+}
+
+/// Masks of the tokens of at most k code points.
+#[derive(Debug)]
+struct Levels {
+    /// For k from 0 to `SHORT`, then for every token.
+    masks: Box<[Arc<[u32]>]>,
+    /// (code points, token) of those of more than `SHORT`, ascending.
+    long: Box<[(u32, u32)]>,
+    longest: u32,
+}
+
+impl Levels {
+    fn new(mut tokens: Vec<(u32, u32)>, words: usize) -> Self {
+        tokens.sort_unstable();
+        let mut mask = vec![0; words];
+        let mut left = tokens.iter().peekable();
+        let mut masks = Vec::with_capacity(SHORT as usize + 2);
+        for k in (0..=SHORT).chain([u32::MAX]) {
+            while let Some((_, id)) = left.next_if(|(code_points, _)| *code_points <= k) {
+                mask::allow(&mut mask, *id as usize);
+            }
+            masks.push(mask.as_slice().into());
+        }
+        let longest = tokens.last().map_or(0, |&(code_points, _)| code_points);
+        let short = tokens.partition_point(|&(code_points, _)| code_points <= SHORT);
+        Self { masks: masks.into(), long: tokens.split_off(short).into(), longest }
+    }
+
+    fn up_to(&self, k: u32) -> Arc<[u32]> {
+        let level = match k {
+            _ if k >= self.longest => SHORT + 1,
+            _ => k.min(SHORT),
+        };
+        let mut mask = self.masks.get(level as usize).cloned().unwrap_or_default();
+        if level == SHORT && k > SHORT {
+            let words = Arc::make_mut(&mut mask);
+            for &(_, id) in self.long.iter().take_while(|&&(code_points, _)| code_points <= k) {
+                mask::allow(words, id as usize);
+            }
+        }
+        mask
+    }
+
+    fn bytes(&self) -> usize {
+        self.masks.iter().map(|mask| size_of_val(&**mask)).sum::<usize>() + size_of_val(&*self.long)
+    }
+}
+
+/// The trie of tokens in ascending order of their bytes.
+fn flatten(tokens: &[(&[u8], u32)]) -> Result<Box<[Node]>> {
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut path: Vec<usize> = Vec::new();
+    let mut previous: &[u8] = b"";
+    for &(bytes, token) in tokens {
+        let mut common = previous.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        if common == bytes.len() {
+            // The same bytes once more: a node of its own.
+            common -= 1;
+        }
+        close(&mut nodes, &mut path, common);
+        within("grammar_index_nodes", nodes.len() + bytes.len() - common, Limits::DEFAULT.grammar_index_nodes)?;
+        for (depth, &byte) in bytes.iter().enumerate().skip(common) {
+            path.push(nodes.len());
+            let depth_and_byte = (depth as u32 + 1) << 8 | u32::from(byte);
+            nodes.push(Node { token: NONE, skip: 0, depth_and_byte });
+        }
+        if let Some(node) = nodes.last_mut() {
+            node.token = token;
+        }
+        previous = bytes;
+    }
+    close(&mut nodes, &mut path, 0);
+    return Ok(nodes.into());
+
+    fn close(nodes: &mut [Node], path: &mut Vec<usize>, depth: usize) {
+        let skip = nodes.len() as u32;
+        for node in path.drain(depth.min(path.len())..) {
+            nodes[node].skip = skip;
+        }
+    }
+}
+
+/// A trie of characters that is being made.
+#[derive(Default)]
+struct TextTrie {
+    nodes: Vec<TextNode>,
+    /// Of each node the one it is a child of: `NONE` of the root's.
+    parents: Vec<u32>,
+    path: Vec<u32>,
+    /// The gate before the children of the root, and of the node of depth 1 on the path.
+    gates: [Option<u32>; 2],
+    previous: Vec<u32>,
+}
+
+impl TextTrie {
+    /// The tokens come in ascending order of their bytes, so those that share their first characters follow each other.
+    fn push(&mut self, symbols: &[u32], token: u32) -> Result<()> {
+        let mut common = self.previous.iter().zip(symbols).take_while(|(a, b)| a == b).count();
+        if common == symbols.len() {
+            common -= 1;
+        }
+        self.close(common);
+        let nodes = self.nodes.len() + 2 * (symbols.len() - common);
+        within("grammar_index_nodes", nodes, Limits::DEFAULT.grammar_index_nodes)?;
+        for (depth, &symbol) in symbols.iter().enumerate().skip(common) {
+            let parent = self.path.last().copied().unwrap_or(NONE);
+            if symbol >= 0x80 && self.gates.get(depth) == Some(&None) {
+                self.gates[depth] = Some(self.nodes.len() as u32);
+                self.add(TextNode::GATE, depth, parent);
+            }
+            self.path.push(self.nodes.len() as u32);
+            self.add(symbol, depth + 1, parent);
+        }
+        if let Some(node) = self.nodes.last_mut() {
+            node.token = token;
+        }
+        self.previous.clear();
+        self.previous.extend_from_slice(symbols);
+        Ok(())
+    }
+
+    fn add(&mut self, symbol: u32, depth: usize, parent: u32) {
+        self.nodes.push(TextNode { symbol, depth: depth as u32, token: NONE, skip: 0, signature: 0 });
+        self.parents.push(parent);
+    }
+
+    /// Leave every node deeper than `depth`.
+    fn close(&mut self, depth: usize) {
+        let skip = self.nodes.len() as u32;
+        for node in self.path.drain(depth.min(self.path.len())..) {
+            self.nodes[node as usize].skip = skip;
+        }
+        for gate in self.gates.iter_mut().skip(depth + 1) {
+            if let Some(gate) = gate.take() {
+                self.nodes[gate as usize].skip = skip;
+            }
+        }
+    }
+
+    fn finish(mut self) -> Box<[TextNode]> {
+        self.close(0);
+        let skip = self.nodes.len() as u32;
+        if let [Some(gate), _] = self.gates {
+            self.nodes[gate as usize].skip = skip;
+        }
+        let parent = |i: usize| Some(self.parents[i] as usize).filter(|&parent| parent != NONE as usize);
+        // What is above a node, then what is below it as well.
+        for i in 0..self.nodes.len() {
+            let above = parent(i).map_or(0, |parent| self.nodes[parent].signature);
+            self.nodes[i].signature = above | signature::of_symbol(self.nodes[i].symbol);
+        }
+        for i in (0..self.nodes.len()).rev() {
+            let node = self.nodes[i];
+            if node.symbol == TextNode::GATE {
+                let end = node.skip as usize;
+                let mut at = i + 1;
+                while at < end {
+                    self.nodes[i].signature |= self.nodes[at].signature;
+                    at = self.nodes[at].skip as usize;
+                }
+            } else if let Some(parent) = parent(i) {
+                self.nodes[parent].signature |= node.signature;
+            }
+        }
+        self.nodes.into()
+    }
+}
+
+/// The tokens that are text.
+#[derive(Default)]
+struct Texts {
+    short: TextTrie,
+    long: TextTrie,
+    partial: Vec<(u32, u32)>,
+    partial_numbers: BTreeMap<(u32, u32), u32>,
+    /// (code points, token)
+    levels: Vec<(u32, u32)>,
+    /// (signature, token)
+    signatures: Vec<(Signature, u32)>,
+    symbols: Vec<u32>,
+}
+
+impl Texts {
+    fn push(&mut self, bytes: &[u8], token: u32) -> Result<()> {
+        self.symbols.clear();
+        let (text, rest) = match std::str::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let (text, rest) = bytes.split_at(error.valid_up_to());
+                // What is not the beginning of any character is not text.
+                if error.error_len().is_some() {
+                    return Ok(());
+                }
+                (std::str::from_utf8(text).unwrap_or_default(), Some(rest))
+            }
+        };
+        self.symbols.extend(text.chars().map(u32::from));
+        if let Some(rest) = rest {
+            let range = utf8_range(rest);
+            let next = self.partial.len() as u32;
+            let number = *self.partial_numbers.entry(range).or_insert(next);
+            if number == next {
+                self.partial.push(range);
+            }
+            self.symbols.push(TextNode::PARTIAL | number);
+        }
+        let code_points = self.symbols.len() as u32;
+        self.levels.push((code_points, token));
+        let signature = self.symbols.iter().fold(0, |all, &symbol| all | signature::of_symbol(symbol));
+        self.signatures.push((signature, token));
+        let trie = if code_points <= SHORT { &mut self.short } else { &mut self.long };
+        trie.push(&self.symbols, token)
+    }
+
+    /// (signature, end of its tokens), and the tokens.
+    fn groups(&mut self) -> (Vec<(Signature, u32)>, Vec<u32>) {
+        self.signatures.sort_unstable();
+        let mut groups: Vec<(Signature, u32)> = Vec::new();
+        for (i, &(signature, _)) in self.signatures.iter().enumerate() {
+            match groups.last_mut() {
+                Some(group) if group.0 == signature => group.1 = i as u32 + 1,
+                _ => groups.push((signature, i as u32 + 1)),
+            }
+        }
+        (groups, self.signatures.iter().map(|&(_, token)| token).collect())
+    }
+}
+
+/// The code points that may begin with these bytes, which are the beginning of one.
+pub fn utf8_range(bytes: &[u8]) -> (u32, u32) {
+    let Some((&lead, rest)) = bytes.split_first() else { return (0, 0x10_FFFF) };
+    let (n, value, least) = match lead {
+        0..=0x7F => (0, u32::from(lead), 0),
+        0x80..=0xDF => (1, u32::from(lead & 0x1F), 0x80),
+        0xE0..=0xEF => (2, u32::from(lead & 0xF), 0x800),
+        _ => (3, u32::from(lead & 7), 0x1_0000),
+    };
+    let value = rest.iter().fold(value, |value, &byte| value << 6 | u32::from(byte & 0x3F));
+    let left = 6 * (n - rest.len().min(n));
+    let (low, high) = (value << left, ((value + 1) << left) - 1);
+    // No character is a surrogate: of those that begin with ED only the first half are any.
+    let high = if (0xD800..0xE000).contains(&high) { 0xD7FF } else { high };
+    (low.max(least), high.min(0x10_FFFF))
+}
+
+/// What becomes of a JSON string with no bound, once it has read some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    /// They are in no string.
+    Dead,
+    /// It goes on: `code_points` begun.
+    Inside { code_points: u32 },
+    /// It was closed by the quote at `at`, after `code_points`.
+    Closed { code_points: u32, at: usize },
+}
+
+fn read_string(bytes: &[u8]) -> Read {
+    let (mut at, mut code_points) = (0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        let rest = &bytes[at..];
+        let length = match byte {
+            b'"' => return Read::Closed { code_points, at },
+            0..0x20 => return Read::Dead,
+            b'\\' => match escape_length(rest) {
+                Some(length) => length,
+                None => return Read::Dead,
+            },
+            0x20..=0x7F => 1,
+            _ => {
+                let n = match byte {
+                    0..=0xDF => 2,
+                    0xE0..=0xEF => 3,
+                    _ => 4,
+                };
+                match std::str::from_utf8(&rest[..n.min(rest.len())]) {
+                    Err(error) if error.valid_up_to() == 0 && error.error_len().is_some() => return Read::Dead,
+                    _ => n,
+                }
+            }
+        };
+        code_points += 1;
+        at += length;
+    }
+    Read::Inside { code_points }
+}
+
+/// Bytes of the escape that begins here, those that a token still lacks included; None if it is none. Of a character
+/// beyond U+FFFF both halves.
+fn escape_length(bytes: &[u8]) -> Option<usize> {
+    match hex_escape(bytes)? {
+        Escape::Short => Some(2),
+        Escape::Unit(Some(unit)) if (0xDC00..0xE000).contains(&unit) => None,
+        Escape::Unit(Some(unit)) if (0xD800..0xDC00).contains(&unit) => {
+            let second = bytes.get(6..).unwrap_or_default();
+            let is_low = |unit: u16| (0xDC00..0xE000).contains(&unit);
+            match second {
+                [] => Some(12),
+                [b'\\', ..] => match hex_escape(second)? {
+                    Escape::Unit(Some(unit)) if is_low(unit) => Some(12),
+                    // The first two digits of the second half, as far as they are there.
+                    Escape::Unit(None) => match (second.get(2), second.get(3)) {
+                        (None, _) => Some(12),
+                        (Some(b'd' | b'D'), None | Some(b'c'..=b'f' | b'C'..=b'F')) => Some(12),
+                        _ => None,
+                    },
+                    _ => None,
+                },
+                _ => None,
+            }
+        }
+        Escape::Unit(Some(_)) => Some(6),
+        // \udc00 and up is the second half of a character.
+        Escape::Unit(None) => match (bytes.get(2), bytes.get(3)) {
+            (Some(b'd' | b'D'), Some(b'c'..=b'f' | b'C'..=b'F')) => None,
+            _ => Some(6),
+        },
+    }
+}
+
+enum Escape {
+    Short,
+    /// A UTF-16 unit, None while it lacks digits.
+    Unit(Option<u16>),
+}
+
+/// The escape that begins with this backslash; None if it is none. What lacks bytes is taken for the longer kind.
+fn hex_escape(bytes: &[u8]) -> Option<Escape> {
+    match bytes.get(1) {
+        None => Some(Escape::Unit(None)),
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Some(Escape::Short),
+        Some(b'u') => {
+            let digits = bytes.get(2..).unwrap_or_default();
+            let digits = &digits[..digits.len().min(4)];
+            if !digits.iter().all(u8::is_ascii_hexdigit) {
+                return None;
+            }
+            let unit = std::str::from_utf8(digits).ok().and_then(|digits| u16::from_str_radix(digits, 16).ok());
+            Some(Escape::Unit(unit.filter(|_| digits.len() == 4)))
+        }
+        Some(_) => None,
+    }
+}
+
+/// What the strings of a token hold that are closed in it, where `bytes` begin inside one, which the quote at `closed`
+/// ends if that is known already.
+fn push_contents(bytes: &[u8], closed: Option<usize>, contents: &mut Vec<Box<[u8]>>) {
+    let mut rest = bytes;
+    let mut closed = closed;
+    loop {
+        let at = match closed.take() {
+            Some(at) => at,
+            None => match read_string(rest) {
+                Read::Closed { at, .. } => at,
+                _ => return,
+            },
+        };
+        contents.push(rest[..at].into());
+        rest = &rest[at + 1..];
+        match memchr::memchr(b'"', rest) {
+            Some(next) => rest = &rest[next + 1..],
+            None => return,
+        }
+    }
+}
+
+/// What this text of a JSON string reads as, if it has an escape.
+fn unescape(text: &[u8]) -> Option<Box<[u8]>> {
+    if !text.contains(&b'\\') {
+        return None;
+    }
+    let quoted = [b"\"", text, b"\""].concat();
+    serde_json::from_slice::<String>(&quoted).ok().map(|text| text.into_bytes().into())
+}
+
+fn is_whitespace(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Whether these bytes, which begin with a quote, may go on with a colon, a comma and another key.
+fn may_hold_two_keys(bytes: &[u8]) -> bool {
+    let after = |bytes: &[u8], byte| memchr::memchr(byte, bytes).unwrap_or(bytes.len());
+    let rest = &bytes[after(bytes, b':')..];
+    let rest = &rest[after(rest, b',')..];
+    memchr::memchr_iter(b'"', rest).nth(1).is_some()
+}
+
+/// Whether a JSON text may hold these bytes in a row, the first of them outside a string.
+fn may_be_outside(bytes: &[u8]) -> bool {
+    const WORDS: [&[u8]; 4] = [b"true", b"false", b"null", b"e"];
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => match read_string(&bytes[at + 1..]) {
+                Read::Dead => return false,
+                Read::Inside { .. } => return true,
+                Read::Closed { at: closed, .. } => at += closed + 2,
+            },
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'{' | b'}' | b'[' | b']' => at += 1,
+            b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => at += 1,
+            b'a'..=b'z' => {
+                let n = bytes[at..].iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+                let word = &bytes[at..at + n];
+                let is_last = at + n == bytes.len();
+                let fits = |known: &&[u8]| match (at, is_last) {
+                    (0, true) => known.windows(n).any(|part| part == word),
+                    (0, false) => known.ends_with(word),
+                    (_, true) => known.starts_with(word),
+                    (_, false) => *known == word,
+                };
+                if !WORDS.iter().any(fits) {
+                    return false;
+                }
+                at += n;
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Walks a trie of bytes: each token with its bytes.
+    fn tokens(trie: &[Node]) -> Vec<(Vec<u8>, u32)> {
+        let mut bytes = Vec::new();
+        let mut found = Vec::new();
+        for (i, node) in trie.iter().enumerate() {
+            bytes.truncate(node.depth() - 1);
+            bytes.push(node.byte());
+            assert!(node.skip as usize > i && node.skip as usize <= trie.len());
+            if node.token != NONE {
+                found.push((bytes.clone(), node.token));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn vocab() -> Vocab {
+        let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        let more: [&[u8]; 40] = [
+            b"",
+            b"a",
+            b"a",
+            b"ab",
+            b"abc",
+            b" a",
+            b"  ",
+            b"\n\n ",
+            b"\"",
+            b"\",",
+            b"\": \"",
+            b"ab\":",
+            b"\\",
+            b"\\u",
+            b"\\u00",
+            b"\\ud8",
+            b"\\ud83d\\",
+            b"\\ud83d\\ude00",
+            b"\\ud83dx",
+            b"\\udc00",
+            b"\\n\"",
+            b"\\x",
+            b"tr",
+            b"true",
+            b"rue,",
+            b"nul",
+            b"nulla",
+            b"1e5",
+            b"-0.5E+3",
+            b"\xE4\xB8",
+            b"\xE4\xB8\xAD",
+            b"\xE4\xB8\xAD\xE4",
+            b"\xED\xA0",
+            b"\xC3\xA9",
+            b"a\xF0\x9F",
+            b"\":1,\"a\":2,\"b\":",
+            b"{\"a\":1,\"b\":",
+            b"\",\"",
+            b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            b"xxxxxxxxxxxxxxxxx\"",
+        ];
+        tokens.extend(more.map(<[u8]>::to_vec));
+        let special = tokens.len() as u32;
+        tokens.push(b"<s>".to_vec());
+        let tokens: Vec<_> = tokens.into_iter().map(Some).collect();
+        Vocab::from_bytes(&tokens, &[special], &[special]).unwrap()
+    }
+
+    fn bits(mask: &[u32]) -> Vec<u32> {
+        (0..32 * mask.len() as u32).filter(|&id| mask::is_allowed(mask, id as usize)).collect()
+    }
+
+    #[test]
+    fn every_token_is_met_once_and_special_and_empty_ones_never() {
+        let vocab = vocab();
+        let index = vocab.index().unwrap();
+        let mut all: Vec<_> = (0..vocab.len() as u32 - 1)
+            .map(|id| (vocab.token_bytes(id).unwrap().to_vec(), id))
+            .filter(|(bytes, _)| !bytes.is_empty())
+            .collect();
+        all.sort();
+        assert_eq!(tokens(&index.trie), all);
+        assert!(bits(&index.text_up_to(u32::MAX)).iter().all(|&id| id != 256 && id + 1 != vocab.len() as u32));
+    }
+
+    #[test]
+    fn characters_are_read_as_bytes_are() {
+        let vocab = vocab();
+        let index = vocab.index().unwrap();
+        for (trie, is_short) in [(&index.short, true), (&index.long, false)] {
+            let mut symbols: Vec<u32> = Vec::new();
+            let mut found = Vec::new();
+            for (i, node) in trie.iter().enumerate() {
+                assert!(node.skip as usize > i && node.skip as usize <= trie.len());
+                if node.symbol == TextNode::GATE {
+                    assert!(trie[i + 1..node.skip as usize].iter().all(|below| {
+                        below.depth > node.depth + 1 || below.symbol >= 0x80 && below.depth == node.depth + 1
+                    }));
+                    assert!(trie.get(node.skip as usize).is_none_or(|next| next.depth <= node.depth));
+                    continue;
+                }
+                symbols.truncate(node.depth as usize - 1);
+                symbols.push(node.symbol);
+                if node.token != NONE {
+                    found.push(node.token);
+                    let bytes = vocab.token_bytes(node.token).unwrap();
+                    let text = String::from_utf8_lossy(bytes);
+                    let (whole, last) = match std::str::from_utf8(bytes) {
+                        Ok(_) => (symbols.as_slice(), None),
+                        Err(_) => (&symbols[..symbols.len() - 1], symbols.last()),
+                    };
+                    assert!(text.chars().map(u32::from).take(whole.len()).eq(whole.iter().copied()));
+                    if let Some(&last) = last {
+                        let (low, high) = index.partial(last);
+                        let begins = |c: char| {
+                            let mut buffer = [0; 4];
+                            c.encode_utf8(&mut buffer).as_bytes().starts_with(
+                                &bytes[whole.iter().map(|&c| char::from_u32(c).unwrap().len_utf8()).sum::<usize>()..],
+                            )
+                        };
+                        let may: Vec<u32> = ('\0'..=char::MAX).filter(|&c| begins(c)).map(u32::from).collect();
+                        assert_eq!((may[0], may[may.len() - 1]), (low, high));
+                    }
+                    assert_eq!(symbols.len() <= SHORT as usize, is_short);
+                }
+                let below = &trie[i..node.skip as usize];
+                let mut signature = symbols.iter().fold(0, |all, &symbol| all | signature::of_symbol(symbol));
+                signature |= below.iter().fold(0, |all, node| all | signature::of_symbol(node.symbol));
+                assert_eq!(node.signature, signature);
+            }
+            found.sort_unstable();
+            let all = bits(&index.text_up_to(u32::MAX));
+            let up_to = bits(&index.text_up_to(SHORT));
+            assert_eq!(found, all.into_iter().filter(|id| up_to.contains(id) == is_short).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_string_is_read_as_a_json_parser_reads_it() {
+        let vocab = vocab();
+        let index = vocab.index().unwrap();
+        // The bytes that make a string of what was begun.
+        let ends = [
+            "",
+            "\"",
+            "n\"",
+            "u0041\"",
+            "0041\"",
+            "041\"",
+            "41\"",
+            "1\"",
+            "3d\\ude00\"",
+            "d\\ude00\"",
+            "\\ude00\"",
+            "ude00\"",
+        ];
+        let ends = ends.iter().map(|end| end.as_bytes().to_vec());
+        let tails = [
+            "\u{b8}\u{ad}",
+            "\u{b8}",
+            "\u{80}\u{80}\u{80}",
+            "\u{80}\u{80}",
+            "\u{80}",
+            "\u{a0}\u{80}",
+            "\u{90}\u{80}\u{80}",
+            "\u{98}\u{80}",
+        ];
+        let tails = tails.iter().map(|tail| tail.chars().map(|c| c as u8).chain([b'"']).collect());
+        let ends: Vec<Vec<u8>> = ends.chain(tails).collect();
+        let inside = index.inside_up_to(u32::MAX);
+        for id in 0..vocab.len() as u32 - 1 {
+            let bytes = vocab.token_bytes(id).unwrap();
+            let goes_on =
+                ends[1..].iter().any(|end| serde_json::from_slice::<String>(&[b"\"", bytes, end].concat()).is_ok());
+            let closes = (0..bytes.len())
+                .any(|i| bytes[i] == b'"' && serde_json::from_slice::<String>(&[b"\"", &bytes[..=i]].concat()).is_ok());
+            let is_inside = goes_on && !closes && !bytes.is_empty();
+            assert_eq!(mask::is_allowed(&inside, id as usize), is_inside, "{:?}", String::from_utf8_lossy(bytes));
+            assert_eq!(index.closing_groups.iter().any(|group| group.iter().any(|token| token.1 == id)), closes);
+            assert_eq!(tokens(&index.closing).iter().any(|token| token.1 == id), closes);
+            assert_eq!(tokens(&index.escape).iter().any(|token| token.1 == id), is_inside && bytes.contains(&b'\\'));
+        }
+        for k in 0..40 {
+            for id in bits(&index.inside_up_to(k)) {
+                let bytes = vocab.token_bytes(id).unwrap();
+                assert!(read_string(bytes) != Read::Dead && bytes.len() as u32 <= 12 * k);
+            }
+        }
+        assert_eq!(bits(&index.inside_up_to(32)).len() + 1, bits(&index.inside_up_to(33)).len());
+        assert_eq!(index.inside_up_to(33), index.inside_up_to(u32::MAX));
+    }
+
+    #[test]
+    fn the_lists_of_tokens_are_of_what_they_say() {
+        let vocab = vocab();
+        let index = vocab.index().unwrap();
+        let named = |bytes: &[u8]| (256..vocab.len() as u32).find(|&id| vocab.token_bytes(id) == Some(bytes)).unwrap();
+        assert_eq!(&*index.rich, [named(b"\":1,\"a\":2,\"b\":"), named(b"{\"a\":1,\"b\":")]);
+        let outside: Vec<u32> = tokens(&index.outside).iter().map(|token| token.1).collect();
+        for (bytes, is_outside) in
+            [(&b"tr"[..], true), (b"rue,", true), (b"nulla", false), (b"1e5", true), (b"ab\":", false)]
+        {
+            assert_eq!(outside.contains(&named(bytes)), is_outside);
+        }
+        assert_eq!(index.leading_whitespace(0).len(), 4 + 3);
+        assert_eq!(index.leading_whitespace(1), [named(b"\n\n "), named(b"  ")]);
+        assert_eq!(index.leading_whitespace(2), [named(b"\n\n ")]);
+        assert!(index.leading_whitespace(65).is_empty());
+        for text in ["", "ab", "\\n", "\n", "a", "b", "xxxxxxxxxxxxxxxxx", ",", "x"] {
+            assert_eq!(index.closes(text.as_bytes()), text != "x", "{text:?}");
+        }
+        let mut mask = vec![0; index.words()];
+        index.allow_classes(signature::of_symbol(32) | signature::of_symbol(10), &mut mask);
+        assert_eq!(bits(&mask), [10, 32, named(b"  "), named(b"\n\n ")]);
+    }
+
+    #[test]
+    fn what_a_stream_begins_with_may_be_something_else() {
+        let tokens = ["\u{2581}a", "a", "\u{2581}", "<0x41>"].map(|token| Some(token.to_owned()));
+        let decoder = serde_json::json!({"type": "Sequence", "decoders": [
+            {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true}]});
+        let vocab = Vocab::from_tokens(&tokens, &[], &[], &decoder, &|_| unreachable!()).unwrap();
+        let index = vocab.index().unwrap();
+        let first = index.first(&vocab).unwrap();
+        assert_eq!(&*first.ids, [0, 2]);
+        assert_eq!(super::tests::tokens(&first.trie), [(b"a".to_vec(), 0)]);
+        let plain = Vocab::from_bytes(&[Some("a")], &[], &[]).unwrap();
+        assert!(plain.index().unwrap().first(&plain).unwrap().ids.is_empty());
+    }
+
+    #[test]
+    fn a_hostile_vocabulary_is_indexed_or_refused() {
+        let long = "\\\"".repeat(1 << 15);
+        let quotes = "\"".repeat(1 << 16);
+        let deep: Vec<String> = (1..300).map(|n| "a".repeat(n)).collect();
+        let mut tokens: Vec<Option<&str>> = deep.iter().map(|token| Some(token.as_str())).collect();
+        tokens.extend([Some(long.as_str()), Some(&quotes)]);
+        let vocab = Vocab::from_bytes(&tokens, &[], &[]).unwrap();
+        let index = vocab.index().unwrap();
+        assert_eq!(index.trie.iter().map(|node| node.depth()).max(), Some(1 << 16));
+        assert_eq!(bits(&index.inside_up_to(299)).len(), 299);
+        assert_eq!(bits(&index.inside_up_to(1 << 15)).len(), 300);
+        assert_eq!(index.longest_inside(), 1 << 15);
+
+        let distinct: Vec<_> = (0..80).map(|i| Some(format!("{i:02}{}", "x".repeat(60_000)))).collect();
+        let vocab = Vocab::from_bytes(&distinct, &[], &[]).unwrap();
+        assert!(matches!(vocab.index(), Err(crate::error::Error::Limit { limit: "grammar_index_nodes", .. })));
+    }
+}
