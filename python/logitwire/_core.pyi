@@ -186,6 +186,7 @@ class Tokenizer:
 
         The newer one is many times faster. It is in force where every part of the tokenizer is known to be equal in
         both, and still hands over the texts on which the two would differ; ids are those of the older one, always.
+        The older one stands also for tokenizers of which it does no more than match the pattern between words.
         """
 
     def __len__(self) -> int: ...

@@ -1,9 +1,14 @@
 //! Text to token ids. Only this file and its folder know the `tokenizers` library; what it loads besides, our own
 //! vocabulary, serves everything else.
 
+mod added;
+mod cutter;
 mod encoder;
+mod known;
+mod merge;
 mod outline;
 mod unicode;
+mod unigram;
 mod words;
 
 use std::collections::{HashMap, HashSet};
@@ -14,10 +19,15 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
+use tokenizers::models::bpe::BPE;
 use tokenizers::models::unigram::Unigram;
-use tokenizers::{Decoder as _, DecoderWrapper, Model as _, ModelWrapper};
+use tokenizers::{
+    AddedVocabulary, Decoder as _, DecoderWrapper, Model as _, ModelWrapper, NormalizerWrapper, PostProcessorWrapper,
+    PreTokenizerWrapper, TokenizerImpl,
+};
 
 use self::encoder::Encoder;
+use self::unigram::Pieces;
 
 use crate::convert::{Converted, EOS_TOKENS, check_charsmap};
 use crate::decoder::Join;
@@ -106,8 +116,8 @@ impl Tokenizer {
 
     fn load(json: &[u8], details: Details, missing_bytes: &[String]) -> Result<Self> {
         within("tokenizer_bytes", json.len(), Limits::DEFAULT.tokenizer_bytes)?;
-        outline::check(json)?;
-        let mut plain = guarded("tokenizer.json", || tokenizers::Tokenizer::from_bytes(json))?;
+        let kind = outline::check(json)?;
+        let (mut plain, mut tokens, pieces) = guarded("tokenizer.json", || read(json, kind.as_deref()))?;
         // Cutting and padding are the caller's business: nothing a user wrote may vanish in silence.
         plain.with_padding(None);
         guarded("tokenizer.json", || plain.with_truncation(None).map(drop))?;
@@ -116,7 +126,6 @@ impl Tokenizer {
         if details.clean_up_spaces {
             clean_up_spaces(&mut plain)?;
         }
-        let mut tokens = guarded("tokenizer.json", || Ok(plain.get_vocab(true)))?;
         let missing_byte_ids: Vec<u32> = missing_bytes.iter().filter_map(|token| tokens.remove(token)).collect();
         let added = plain.get_added_tokens_decoder();
         let special: Vec<&str> =
@@ -133,12 +142,15 @@ impl Tokenizer {
         };
         let bos_id = details.bos_token.as_deref().map(|token| named("bos_token", token)).transpose()?;
         let vocab = Arc::new(vocab_of(&plain, &tokens, &eos_ids)?);
-        hide_special_tokens(&mut plain)?;
+        match pieces {
+            Some(pieces) => build_unigram(&mut plain, pieces)?,
+            None => hide_special_tokens(&mut plain)?,
+        }
         // What fails on any text is refused now; an error about this one, such as an unknown word's, is no such thing.
         catch_unwind(AssertUnwindSafe(|| plain.encode_fast("a", true).map(drop)))
             .map_err(|_| failed("tokenizer.json: the tokenizers library panics on it"))?
             .ok();
-        let fast = guarded("tokenizer.json", || Ok(Encoder::new(&plain, &missing_byte_ids))).ok().flatten();
+        let fast = guarded("tokenizer.json", || Ok(Encoder::new(&plain, &tokens, &missing_byte_ids))).ok().flatten();
         let (special, chat_template) = (OnceLock::new(), details.chat_template);
         Ok(Self { plain, special, fast, vocab, missing_byte_ids, bos_id, chat_template })
     }
@@ -150,10 +162,7 @@ impl Tokenizer {
 
     /// Name and version of the library that cuts a text into words.
     pub fn encoder(&self) -> &'static str {
-        match self.fast {
-            None => REFERENCE,
-            Some(_) => NEXT,
-        }
+        if self.fast.as_ref().is_some_and(Encoder::is_next) { NEXT } else { REFERENCE }
     }
 
     /// The id of a token by its text in the file, such as `<|im_end|>`.
@@ -256,6 +265,29 @@ impl Tokenizer {
     }
 }
 
+/// By the library, which reads a model by way of a tree of all that is in it unless it is told which it is. A Unigram model,
+/// which takes longest to build, is left to be built.
+fn read(
+    json: &[u8],
+    kind: Option<&str>,
+) -> tokenizers::Result<(tokenizers::Tokenizer, HashMap<String, u32>, Option<Pieces>)> {
+    type Of<Model> = TokenizerImpl<Model, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+    let read: Option<tokenizers::Tokenizer> = match kind {
+        Some("BPE") => serde_json::from_slice::<Of<BPE>>(json).ok().map(Into::into),
+        Some("Unigram") => match serde_json::from_slice::<Of<Pieces>>(json) {
+            Err(_) => None,
+            Ok(tokenizer) => {
+                let (tokens, pieces) = (tokenizer.get_vocab(true), tokenizer.get_model().clone());
+                return Ok((tokenizer.into(), tokens, Some(pieces)));
+            }
+        },
+        _ => None,
+    };
+    let read = read.map_or_else(|| tokenizers::Tokenizer::from_bytes(json), Ok)?;
+    let tokens = read.get_vocab(true);
+    Ok((read, tokens, None))
+}
+
 /// That no text becomes so much longer that there is no memory for it.
 fn check_normalizer(normalizer: &Value) -> Result<()> {
     let mut growth: usize = 1;
@@ -286,24 +318,18 @@ fn hide_special_tokens(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
         ModelWrapper::WordPiece(model) => Some(&*model.unk_token),
         ModelWrapper::Unigram(_) => None,
     };
-    let makes = |token: &str| {
-        matches!(model, ModelWrapper::Unigram(_)) && model.token_to_id(token).is_some()
-            || model.tokenize(token).is_ok_and(|made| matches!(&made[..], [one] if one.value == token))
+    let makes = |token: &str| match model {
+        ModelWrapper::Unigram(model) => model.token_to_id(token).is_some(),
+        _ => model.tokenize(token).is_ok_and(|made| matches!(&made[..], [one] if one.value == token)),
     };
-    let special = added.get_added_tokens_decoder().iter().filter(|(_, token)| token.special);
-    let special = special.flat_map(|(&id, token)| [added.simple_id_to_token(id), Some(token.content.clone())]);
-    let made: HashSet<String> =
-        special.flatten().filter(|token| unk_token != Some(token) && guarded_makes(&makes, token)).collect();
+    let special = special_texts(added).filter(|token| unk_token != Some(token));
+    let made: HashSet<String> = special.filter(|token| guarded_makes(&makes, token)).collect();
     if made.is_empty() {
         return Ok(());
     }
-    let random = RandomState::new();
-    let hidden = |token: &str| match made.contains(token) {
-        true => format!("{:x}-{:x}", random.hash_one((token, 0)), random.hash_one((token, 1))),
-        false => token.to_owned(),
-    };
+    let hidden = renamed(&made);
     if let ModelWrapper::Unigram(model) = model {
-        let pieces = model.iter().map(|(piece, score)| (hidden(piece), *score)).collect();
+        let pieces = model.iter().map(|(piece, score)| (hidden(piece.clone()), *score)).collect();
         let unk_id = serde_json::to_value(model).map_err(failed)?["unk_id"].as_u64();
         let unk_id = unk_id.and_then(|id| usize::try_from(id).ok());
         let byte_fallback = model.byte_fallback();
@@ -312,7 +338,7 @@ fn hide_special_tokens(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
     }
     let mut file = serde_json::to_value(model).map_err(failed)?;
     if let Some(vocab) = file["vocab"].as_object_mut() {
-        *vocab = std::mem::take(vocab).into_iter().map(|(token, id)| (hidden(&token), id)).collect();
+        *vocab = std::mem::take(vocab).into_iter().map(|(token, id)| (hidden(token), id)).collect();
     }
     if let Some(merges) = file["merges"].as_array_mut() {
         merges.retain(|merge| {
@@ -321,6 +347,28 @@ fn hide_special_tokens(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
         });
     }
     tokenizer.with_model(guarded("tokenizer.json", || Ok(ModelWrapper::deserialize(file)?))?);
+    Ok(())
+}
+
+/// The texts that special tokens are found as.
+fn special_texts(added: &AddedVocabulary) -> impl Iterator<Item = String> {
+    let special = added.get_added_tokens_decoder().iter().filter(|(_, token)| token.special);
+    special.flat_map(|(&id, token)| [added.simple_id_to_token(id), Some(token.content.clone())]).flatten()
+}
+
+/// Each of `hidden` becomes a name that no one can know.
+fn renamed(hidden: &HashSet<String>) -> impl Fn(String) -> String {
+    let random = RandomState::new();
+    move |token| match hidden.contains(&token) {
+        true => format!("{:x}-{:x}", random.hash_one((&token, 0)), random.hash_one((&token, 1))),
+        false => token,
+    }
+}
+
+/// A Unigram model finds all of its pieces, so the special ones are hidden whatever it would make.
+fn build_unigram(tokenizer: &mut tokenizers::Tokenizer, pieces: Pieces) -> Result<()> {
+    let special: HashSet<String> = special_texts(tokenizer.get_added_vocabulary()).collect();
+    tokenizer.with_model(guarded("tokenizer.json", || pieces.build(renamed(&special)))?);
     Ok(())
 }
 

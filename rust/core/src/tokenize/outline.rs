@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::{Limits, within};
 
 #[derive(serde::Deserialize)]
@@ -20,6 +20,7 @@ struct AddedToken {
 
 #[derive(serde::Deserialize)]
 struct Model {
+    r#type: Option<String>,
     vocab: Option<Strings>,
 }
 
@@ -32,18 +33,24 @@ struct Strings {
     in_array: bool,
 }
 
-/// That strings are no longer than a token may be, and those that the library makes much of are not too many. What is no
-/// such file is left to the library.
-pub(super) fn check(json: &[u8]) -> Result<()> {
-    let Ok(Outline { added_tokens, model }) = serde_json::from_slice(json) else { return Ok(()) };
+/// That strings are no longer than a token may be, and those that the library makes much of are not too many. Gives the
+/// type of the model, if the file says it.
+pub(super) fn check(json: &[u8]) -> Result<Option<String>> {
+    // What cannot be measured is not handed on: of two models in one file the library takes the last.
+    let Outline { added_tokens, model } =
+        serde_json::from_slice(json).map_err(|error| Error::Tokenizer { what: format!("tokenizer.json: {error}") })?;
     let limits = Limits::DEFAULT;
     let added = added_tokens.unwrap_or_default().into_iter().map(|token| token.content);
     let added = added.fold(Strings::default(), Strings::and);
-    let vocab = model.and_then(|model| model.vocab).unwrap_or_default();
+    let (kind, vocab) = model.map_or((None, None), |model| (model.r#type, model.vocab));
+    let vocab = vocab.unwrap_or_default();
     within("token_bytes", added.longest.max(vocab.longest), limits.token_bytes)?;
     within("added_token_bytes", added.n_bytes, limits.added_token_bytes)?;
     within("vocab_bytes", vocab.n_bytes, limits.vocab_bytes)?;
-    if vocab.in_array { within("unigram_bytes", vocab.n_bytes, limits.unigram_bytes) } else { Ok(()) }
+    if vocab.in_array {
+        within("unigram_bytes", vocab.n_bytes, limits.unigram_bytes)?;
+    }
+    Ok(kind)
 }
 
 impl Strings {

@@ -78,8 +78,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::tokenize::encoder::Encoder;
-    use crate::tokenize::encoder::tests::{normalizers, pre_tokenizers, tokenizer};
+    use crate::tokenize::encoder::tests::{encoder, normalizers, pre_tokenizers, tokenizer};
 
     /// What may decide how a character is cut: letters, marks, digits, blanks, line ends, punctuation, contractions.
     const NEIGHBOURS: &[(&str, &str)] = &[
@@ -181,12 +180,12 @@ mod tests {
         let mut found = BTreeSet::new();
         for part in pre_tokenizers() {
             let reference = tokenizer(json!({"pre_tokenizer": part}));
-            let fast = Encoder::new(&reference, &[]).unwrap();
+            let fast = encoder(&reference).unwrap();
             found.extend(disputed(chars, NEIGHBOURS, &|text| fast.cut(text) == cut_by_reference(&reference, text)));
         }
         for part in normalizers() {
             let reference = tokenizer(json!({"normalizer": part}));
-            let fast = Encoder::new(&reference, &[]).unwrap();
+            let fast = encoder(&reference).unwrap();
             let agree = |text: &str| fast.normalize(text) == normalize_by_reference(&reference, text);
             found.extend(disputed(chars, MARKS, &agree));
         }
