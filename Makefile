@@ -112,8 +112,9 @@ figures: $(BENCH)/.built growth ## measure what docs/benchmarks.md says, and wri
 	$(foreach noun,detokenize stop tokenize,$(call benchmark,$(noun),benches/bench_$(noun).py)$(newline))
 	$(BENCH)/bin/python benches/report.py $(BENCH)/figures docs
 
-vllm: $(BENCH)/.locked ## fetch the files of vLLM that benchmarks read (0.3 GB, of which 0.1 MB is kept)
-	$(BENCH)/bin/python benches/libraries/vllm.py
+# Beside the script stands a tokenize.py, which Python's own library would take for its own: -P.
+vllm: $(BENCH)/.built ## fetch the files of vLLM that benchmarks read (0.3 GB, of which 0.1 MB is kept)
+	$(BENCH)/bin/python -P benches/libraries/vllm.py
 
 # Always asks maturin, which knows whether anything changed.
 .PHONY: $(BENCH)/.built

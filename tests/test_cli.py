@@ -325,9 +325,14 @@ def test_doctor_fails_when_a_station_does(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    """With Ctrl-C as a shell has it: who runs the tests (`nohup`) may ignore it, and a process would inherit that."""
     environment = {**os.environ, **options.pop("env", {})}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, *arguments], env=environment, **{**pipes, **options})
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([sys.executable, *arguments], env=environment, **{**pipes, **options})
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
