@@ -127,15 +127,16 @@ impl JsonMachine {
         Ok(())
     }
 
+    /// Only between characters: through an escape or a character that is cut, a token comes further than the tables of
+    /// whole ones know.
     fn canonical_reading(&mut self, reading: Reading) -> Result<Reading> {
-        let reading = reading.with_blanks(0).unwrap_or(reading);
-        Ok(match reading.characters() {
-            Some(of) if of.is_key() => reading.with_characters(self.canonical_key(of)?),
-            Some(of) => {
+        Ok(match reading {
+            Reading::Characters(of) if of.is_key() => Reading::Characters(self.canonical_key(of)?),
+            Reading::Characters(of) => {
                 let id = self.terminals.canonical(of.id, &self.index, &mut self.fuel)?;
-                reading.with_characters(Characters { id, ..of })
+                Reading::Characters(Characters { id, ..of })
             }
-            None => reading,
+            other => other.with_blanks(0).unwrap_or(other),
         })
     }
 

@@ -683,18 +683,6 @@ impl Reading {
         }
     }
 
-    /// The same of another string.
-    fn with_characters(self, of: Characters) -> Self {
-        match self {
-            Self::Characters(_) => Self::Characters(of),
-            Self::Escape(_) => Self::Escape(of),
-            Self::Hex { n_left, value, .. } => Self::Hex { of, n_left, value },
-            Self::LowSurrogate { high, n_left, value, .. } => Self::LowSurrogate { of, high, n_left, value },
-            Self::Utf8 { n_left, value, lead, .. } => Self::Utf8 { of, n_left, value, lead },
-            other => other,
-        }
-    }
-
     fn after_blank(self) -> Option<Self> {
         self.with_blanks(self.blanks().saturating_add(1))
     }
