@@ -298,13 +298,17 @@ class Detokenizer:
     """
 
     def step(self, token_id: int, /) -> str:
-        """The text that became certain with this token. Ids the vocabulary lacks give ""."""
+        """The text that became certain with this token. Ids the vocabulary lacks give "".
+
+        Where `decoder` is "window", raises TokenizerError if the library fails; the token is then left out.
+        """
 
     @staticmethod
     def step_many(token_ids: Iterable[int], streams: Sequence[Detokenizer], /) -> list[str]:
         """`streams[i].step(token_ids[i])` for each i, in one call: one tick of a server.
 
-        Raises ArrayError if there are not as many streams as ids.
+        Raises ArrayError if there are not as many streams as ids, and then steps none. What `step` raises is raised
+        after the streams before were stepped.
         """
 
     @property

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reference.detokenize import UNFINISHED
+
 CLEANUP = [
     (" .", "."),
     (" ?", "?"),
@@ -71,6 +73,123 @@ def chain(decoder: Mapping[str, Any], tokens: list[str], byte_fallback: str) -> 
         case "ByteFallback":
             return fallback(tokens, byte_fallback)
     raise ValueError(decoder["type"])
+
+
+def after(
+    decoder: Mapping[str, Any] | None, prompt: Sequence[str], tokens: Sequence[str], byte_fallback: str = "hf"
+) -> str:
+    """What tokens add to the text of a prompt, all of which counts as shown: an unfinished character alone does not.
+
+    Not what `decode` of both has beyond `decode` of the prompt, where a later token changes what that ended in.
+    """
+    prompt, tokens = list(prompt), list(tokens)
+    stages = flat(decoder)
+    n_head = next((i + 1 for i, stage in enumerate(stages) if stage["type"] in ("ByteLevel", "Fuse")), len(stages))
+    head = {"type": "Sequence", "decoders": stages[:n_head]} if decoder is not None else None
+
+    def join(tokens: Sequence[str]) -> str:
+        return decode(head, tokens, byte_fallback)
+
+    kinds = {stage["type"] for stage in stages[:n_head]}
+    shown = prompt
+    if "ByteLevel" in kinds:
+        data = b"".join(map(level_bytes, prompt))
+        held = data[len(data) - n_unfinished(data) :]
+        before = data[: len(data) - len(held)].decode("utf-8", "replace")
+        rest = (held + b"".join(map(level_bytes, tokens))).decode("utf-8", "replace")
+    elif "BPEDecoder" in kinds:
+        before = common(join(prompt), join([*prompt, ""]))
+        rest = join(prompt + tokens)[len(before) :]
+    elif "ByteFallback" in kinds:
+        mapped = chain({"type": "Sequence", "decoders": stages[: n_before_bytes(stages)]}, prompt, byte_fallback)
+        n_others = max((i + 1 for i, token in enumerate(mapped) if byte_token(token) is None), default=0)
+        run = bytes(byte for token in mapped[n_others:] if (byte := byte_token(token)) is not None)
+        shown = prompt[: len(prompt) - n_unfinished(run)]
+        is_spoiled = "\ufffd" in run[: len(run) - n_unfinished(run)].decode("utf-8", "replace")
+        if byte_fallback == "hf" and is_spoiled:
+            shown = prompt
+        before = join(shown)
+        if byte_fallback == "hf" and not is_spoiled:
+            # What is shown of the run cannot be spoiled any more.
+            rest_tokens = prompt[len(shown) :] + tokens
+            goes_on = bool(rest_tokens) and bool(prompt) and n_others == 0 and is_byte(stages, rest_tokens[0])
+            lead = [] if goes_on or not prompt else ["x"]
+            rest = join(lead + rest_tokens)[len(join(lead)) :]
+        else:
+            rest = join(prompt + tokens)[len(before) :]
+    else:
+        before = join(prompt)
+        rest = join(prompt + tokens)[len(before) :]
+    for stage in stages[n_head:]:
+        if stage["type"] == "Strip":
+            whole = "".join(chain(stage, [before + rest], byte_fallback))
+            before = "".join(chain(stage, [before], byte_fallback))
+            rest = whole[len(before) :]
+        else:
+            is_closed = stage["type"] == "ByteFallback" and before != ""
+            rest = rest if is_closed else "".join(chain(stage, [rest], byte_fallback))
+            before = "".join(chain(stage, [before], byte_fallback))
+    return rest
+
+
+def flat(decoder: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The decoders of a sequence, of whatever depth."""
+    if decoder is None:
+        return []
+    if decoder["type"] == "Sequence":
+        return [inner for part in decoder["decoders"] for inner in flat(part)]
+    return [decoder]
+
+
+def n_before_bytes(stages: Sequence[Mapping[str, Any]]) -> int:
+    return next(i for i, stage in enumerate(stages) if stage["type"] == "ByteFallback")
+
+
+def is_byte(stages: Sequence[Mapping[str, Any]], token: str) -> bool:
+    """Whether a token is one byte, as ByteFallback sees it."""
+    mapped = chain({"type": "Sequence", "decoders": stages[: n_before_bytes(stages)]}, [token], "hf")
+    return byte_token(mapped[0]) is not None
+
+
+def n_unfinished(data: bytes) -> int:
+    """How many bytes at the end may become a character."""
+    return next((n for n in (3, 2, 1) if len(data) >= n and data[-n:] in UNFINISHED), 0)
+
+
+def common(a: str, b: str) -> str:
+    """What both begin with."""
+    return a[: next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))]
+
+
+class Window:
+    """A stream for what cannot be compiled: the last tokens are decoded again at each step.
+
+    Text goes out when it grew and does not end in what three more tokens may make a character of, and from eight tokens
+    on whatever it is.
+    """
+
+    def __init__(self, decoder: Mapping[str, Any]) -> None:
+        self.decoder = decoder
+        self.shown: list[str] = []
+        self.waiting: list[str] = []
+
+    def rest(self) -> tuple[str, str]:
+        """The text of what is shown, and that of all."""
+        return decode(self.decoder, self.shown), decode(self.decoder, self.shown + self.waiting)
+
+    def step(self, token: str) -> str:
+        self.waiting.append(token)
+        shown, whole = self.rest()
+        may_become_whole = len(self.waiting) < 4 and whole.endswith("\ufffd")
+        grew = whole.startswith(shown) and whole != shown
+        if (not grew or may_become_whole) and len(self.waiting) < 8:
+            return ""
+        self.shown, self.waiting = self.waiting, []
+        return whole[len(common(shown, whole)) :]
+
+    def finish(self) -> str:
+        shown, whole = self.rest()
+        return whole[len(common(shown, whole)) :]
 
 
 def level_bytes(token: str) -> bytes:

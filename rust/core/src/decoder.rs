@@ -15,9 +15,10 @@ use crate::error::{Error, Result};
 use crate::filter::{Filter, Replace, Strip, byte_token};
 use crate::limits::{Limits, within};
 use crate::vocab::Table;
+use crate::window::{Window, WindowStage};
 
-/// What the library makes of the strings of some tokens.
-pub type Join = Box<dyn Fn(Vec<String>) -> Result<String> + Send + Sync>;
+/// What the library makes of the strings of some tokens: strings that together are the text.
+pub type Join = Box<dyn Fn(Vec<String>) -> Result<Vec<String>> + Send + Sync>;
 
 /// Makes the library's own decoder from its JSON.
 pub type Library<'a> = dyn Fn(&Value) -> Result<Join> + 'a;
@@ -58,10 +59,11 @@ pub(crate) struct LastTables {
     pub(crate) first: Option<Table>,
 }
 
-/// The library's decoder and the strings it works on.
-pub(crate) struct Window {
-    pub(crate) tokens: Box<[Option<String>]>,
-    pub(crate) join: Join,
+impl Joiner {
+    /// Of a byte fallback.
+    pub(crate) fn metaspace(&self) -> Option<(char, bool)> {
+        if let Self::ByteFallback { metaspace } = self { *metaspace } else { None }
+    }
 }
 
 impl std::fmt::Debug for Joiner {
@@ -141,22 +143,26 @@ fn failed(what: impl Into<String>) -> Error {
     Error::Tokenizer { what: format!("decoder: {}", what.into()) }
 }
 
-/// The stages of a decoder in order; nothing here recurses on what a file nests.
-fn stages(decoder: &Value, library: &Library<'_>) -> Result<Vec<Stage>> {
-    if decoder.is_null() {
-        return Ok(vec![Stage::Spaces]);
-    }
-    let mut stages = Vec::new();
-    let mut ahead = vec![decoder];
+/// The decoders of a decoder in order; nothing here recurses on what a file nests.
+fn flat(decoder: &Value) -> Result<Vec<&Value>> {
+    let (mut flat, mut ahead) = (Vec::new(), vec![decoder]);
     while let Some(decoder) = ahead.pop() {
         if decoder["type"] == "Sequence" {
             let decoders = decoder["decoders"].as_array().ok_or_else(|| failed("a Sequence without decoders"))?;
             ahead.extend(decoders.iter().rev());
         } else {
-            stages.push(stage(decoder, library)?);
+            flat.push(decoder);
         }
-        within("decoder_stages", stages.len().max(ahead.len()), Limits::DEFAULT.decoder_stages)?;
+        within("decoder_stages", flat.len().max(ahead.len()), Limits::DEFAULT.decoder_stages)?;
     }
+    Ok(flat)
+}
+
+fn stages(decoder: &Value, library: &Library<'_>) -> Result<Vec<Stage>> {
+    if decoder.is_null() {
+        return Ok(vec![Stage::Spaces]);
+    }
+    let stages = flat(decoder)?.into_iter().map(|decoder| stage(decoder, library)).collect::<Result<Vec<_>>>()?;
     let growth = stages.iter().map(Stage::growth).fold(1, usize::saturating_mul);
     within("tokenizer_growth", growth, Limits::DEFAULT.tokenizer_growth)?;
     Ok(stages)
@@ -316,7 +322,7 @@ impl Stage {
     fn map(&self, token: &str, is_first: bool) -> Result<String> {
         Ok(match self {
             Self::Replace { pattern, content } => replaced(token, pattern, content)?,
-            Self::Library { join, .. } => join(vec![token.to_owned()])?,
+            Self::Library { join, .. } => join(vec![token.to_owned()])?.concat(),
             Self::Strip(strip) => strip.apply(token),
             Self::Metaspace { replacement, drops_first } => {
                 token.replace(*replacement, if is_first && *drops_first { "" } else { " " })
@@ -366,8 +372,14 @@ pub(crate) fn compile(tokens: &[Option<String>], decoder: &Value, library: &Libr
         Some(plan) => plan.compile(tokens),
         None => {
             let table = table(tokens, |token| Ok((token.as_bytes().to_vec(), false)))?;
-            let window = Window { tokens: tokens.into(), join: library(decoder)? };
-            Ok((table, Decoder::new(Joiner::Window(Box::new(window)))))
+            let window_stage = |decoder| {
+                Ok(match stage(decoder, library)? {
+                    Stage::Strip(strip) => WindowStage::Strip(strip),
+                    _ => WindowStage::Library(library(decoder)?),
+                })
+            };
+            let stages = flat(decoder)?.into_iter().map(window_stage).collect::<Result<_>>()?;
+            Ok((table, Decoder::new(Joiner::Window(Box::new(Window::new(tokens, stages))))))
         }
     }
 }

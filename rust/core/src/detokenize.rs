@@ -2,9 +2,11 @@
 //! becomes of the text is the stop matcher's.
 
 use crate::character::{Next, Unfinished};
-use crate::decoder::{Joiner, LastTables, Window};
+use crate::decoder::{Joiner, LastTables};
+use crate::error::Result;
 use crate::filter::FilterState;
 use crate::vocab::{BYTE, Gate, PRESENT, SPECIAL, Table, TokenBytes, Vocab, WHOLE};
+use crate::window::WindowState;
 
 /// What stands for bytes that are no UTF-8.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
@@ -69,13 +71,6 @@ enum More {
     Window(Box<WindowState>),
 }
 
-/// The last ids kept: those whose text is out, and those whose text is not.
-#[derive(Debug, Clone, Default)]
-struct WindowState {
-    ids: Vec<u32>,
-    n_shown: usize,
-}
-
 impl Detokenizer {
     /// A new stream.
     pub fn new(vocab: &Vocab, options: DetokenizeOptions) -> Self {
@@ -102,22 +97,29 @@ impl Detokenizer {
 
     /// A stream that goes on after a prompt: its text and the prompt's, one after the other, are the text of all the
     /// ids, and nothing of what the prompt shows is shown again.
-    pub fn after(vocab: &Vocab, options: DetokenizeOptions, prompt_ids: impl IntoIterator<Item = u32>) -> Self {
+    pub fn after(vocab: &Vocab, options: DetokenizeOptions, prompt_ids: impl IntoIterator<Item = u32>) -> Result<Self> {
         let mut stream = Self::new(vocab, options);
         let mut shown = Vec::new();
         for id in prompt_ids {
-            stream.step(vocab, id, &mut shown);
+            stream.step(vocab, id, &mut shown)?;
             shown.clear();
         }
+        let mut text = Vec::new();
         match &mut stream.more {
-            More::Run(run) => run.clear(),
-            More::Window(window) => window.n_shown = window.ids.len(),
+            More::Run(run) => {
+                let run = std::mem::take(run);
+                stream.push_text(&run, vocab.decoder().joiner.metaspace(), &mut text);
+            }
+            More::Window(window) => window.show_all(),
         }
         for (filter, state) in vocab.decoder().filters.iter().zip(&mut stream.filters) {
-            filter.settle(state);
+            let mut filtered = Vec::new();
+            filter.feed(state, &text, &mut filtered);
+            filter.settle(state, &mut filtered);
+            text = filtered;
         }
         stream.look(vocab);
-        stream
+        Ok(stream)
     }
 
     /// Which tokens' text is just their bytes, whatever they are: `step` would append these and change nothing.
@@ -127,25 +129,29 @@ impl Detokenizer {
     }
 
     /// Append the text that became certain with this token; an id the vocabulary lacks adds nothing.
-    pub fn step(&mut self, vocab: &Vocab, id: u32, out: &mut Vec<u8>) {
+    ///
+    /// `Error::Tokenizer` where the decoder is not compiled and the library fails; then the token is left out.
+    pub fn step(&mut self, vocab: &Vocab, id: u32, out: &mut Vec<u8>) -> Result<()> {
         if vocab.lets(self.gate, id) {
-            return out.extend_from_slice(vocab.token_bytes(id).unwrap_or_default());
+            out.extend_from_slice(vocab.token_bytes(id).unwrap_or_default());
+            return Ok(());
         }
         let decoder = vocab.decoder();
         let table = decoder.first.as_ref().filter(|_| self.is_first).unwrap_or(vocab.tokens());
-        let Some(token) = table.get(id).filter(|token| token.is(PRESENT)) else { return };
+        let Some(token) = table.get(id).filter(|token| token.is(PRESENT)) else { return Ok(()) };
         if self.options.skip_special_tokens && token.is(SPECIAL) {
-            return;
+            return Ok(());
         }
         if self.filters.is_empty() {
-            self.join(vocab, id, token, out);
+            self.join(vocab, id, token, out)?;
         } else {
             let mut text = Vec::new();
-            self.join(vocab, id, token, &mut text);
+            self.join(vocab, id, token, &mut text)?;
             self.filter(vocab, text, false, out);
         }
         self.is_first = false;
         self.look(vocab);
+        Ok(())
     }
 
     /// See whether the next token's text may go out as it is.
@@ -163,7 +169,7 @@ impl Detokenizer {
         self.gate = if passes { Gate::open(self.options.skip_special_tokens) } else { Gate::CLOSED };
     }
 
-    fn join(&mut self, vocab: &Vocab, id: u32, token: TokenBytes<'_>, out: &mut Vec<u8>) {
+    fn join(&mut self, vocab: &Vocab, id: u32, token: TokenBytes<'_>, out: &mut Vec<u8>) -> Result<()> {
         match &vocab.decoder().joiner {
             Joiner::Utf8 => self.feed(token, out),
             Joiner::Text => out.extend_from_slice(token.bytes),
@@ -196,10 +202,11 @@ impl Detokenizer {
             }
             Joiner::Window(window) => {
                 if let More::Window(state) = &mut self.more {
-                    state.step(window, id, out);
+                    state.step(window, id, out)?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Bytes of UTF-8, cut anywhere.
@@ -341,9 +348,10 @@ impl Detokenizer {
         out.extend_from_slice(&text);
     }
 
-    /// Append what is still held; afterwards the stream is as new.
-    pub fn finish(&mut self, vocab: &Vocab, out: &mut Vec<u8>) {
+    /// Append what is still held; afterwards the stream is as new, after an error too (`step` says which).
+    pub fn finish(&mut self, vocab: &Vocab, out: &mut Vec<u8>) -> Result<()> {
         let mut text = Vec::new();
+        let mut result = Ok(());
         match &vocab.decoder().joiner {
             Joiner::Utf8 if !self.held.is_empty() => text.extend_from_slice(REPLACEMENT),
             Joiner::Utf8 | Joiner::Text | Joiner::Dedup { .. } => {}
@@ -354,13 +362,14 @@ impl Detokenizer {
                 }
             }
             Joiner::Window(window) => {
-                if let More::Window(state) = &mut self.more {
-                    state.finish(window, &mut text);
+                if let More::Window(state) = &self.more {
+                    result = state.finish(window, &mut text);
                 }
             }
         }
         self.filter(vocab, text, true, out);
         self.reset(vocab);
+        result
     }
 
     /// Forget the stream.
@@ -369,60 +378,21 @@ impl Detokenizer {
     }
 }
 
-impl WindowState {
-    /// Ids that may wait for their text to become whole, and shown ones kept before them.
-    const MOST: usize = 8;
-
-    fn step(&mut self, window: &Window, id: u32, out: &mut Vec<u8>) {
-        self.ids.push(id);
-        let n_waiting = self.ids.len() - self.n_shown;
-        let (shown, all) = (window.text(&self.ids[..self.n_shown]), window.text(&self.ids));
-        // A character is at most four bytes: three more tokens, and what is not whole will not become so.
-        let may_become_whole = n_waiting < 4 && all.ends_with('\u{FFFD}');
-        let grows = all.len() > shown.len() && all.starts_with(&shown);
-        if (grows && !may_become_whole) || n_waiting >= Self::MOST {
-            out.extend_from_slice(rest_after(&shown, &all).as_bytes());
-            let n_kept = n_waiting.min(Self::MOST);
-            self.ids.drain(..self.ids.len() - n_kept);
-            self.n_shown = self.ids.len();
-        }
-    }
-
-    fn finish(&mut self, window: &Window, out: &mut Vec<u8>) {
-        let (shown, all) = (window.text(&self.ids[..self.n_shown]), window.text(&self.ids));
-        out.extend_from_slice(rest_after(&shown, &all).as_bytes());
-    }
-}
-
-/// What of `all` comes after what it has in common with `shown`.
-fn rest_after<'a>(shown: &str, all: &'a str) -> &'a str {
-    let n_common = shown.bytes().zip(all.bytes()).take_while(|(a, b)| a == b).count();
-    &all[all.floor_char_boundary(n_common)..]
-}
-
-impl Window {
-    /// The library's text of ids; where the library fails there is none.
-    fn text(&self, ids: &[u32]) -> String {
-        let token = |&id: &u32| self.tokens.get(id as usize).cloned().flatten();
-        (self.join)(ids.iter().filter_map(token).collect()).unwrap_or_default()
-    }
-}
-
 /// The text of ids all at once: what a stream of them would have given. Where the vocabulary's decoder cannot be
-/// compiled, it is the library's.
-pub fn decode(vocab: &Vocab, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Vec<u8> {
+/// compiled, it is the library's, and `Error::Tokenizer` where the library fails.
+pub fn decode(vocab: &Vocab, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Result<Vec<u8>> {
     if let Joiner::Window(window) = &vocab.decoder().joiner {
         let ids: Vec<u32> =
             ids.into_iter().filter(|&id| !options.skip_special_tokens || !vocab.is_special(id)).collect();
-        return window.text(&ids).into_bytes();
+        return Ok(window.text(&ids)?.into_bytes());
     }
     let mut stream = Detokenizer::new(vocab, options);
     let mut out = Vec::new();
     for id in ids {
-        stream.step(vocab, id, &mut out);
+        stream.step(vocab, id, &mut out)?;
     }
-    stream.finish(vocab, &mut out);
-    out
+    stream.finish(vocab, &mut out)?;
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -440,10 +410,10 @@ mod tests {
         let mut stream = Detokenizer::new(&vocab, DetokenizeOptions::default());
         let mut out = Vec::new();
         for id in 0..pieces.len() as u32 {
-            stream.step(&vocab, id, &mut out);
+            stream.step(&vocab, id, &mut out).unwrap();
             assert!(std::str::from_utf8(&out).is_ok(), "half a character after {pieces:?}");
         }
-        stream.finish(&vocab, &mut out);
+        stream.finish(&vocab, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -481,8 +451,8 @@ mod tests {
     fn special_tokens_are_skipped_and_unknown_ids_add_nothing() {
         let vocab = Vocab::from_bytes(&[Some("a"), Some("<s>"), None], &[1], &[]).unwrap();
         let options = |skip_special_tokens| DetokenizeOptions { skip_special_tokens, ..Default::default() };
-        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], options(true)), b"aa");
-        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], options(false)), b"a<s>a");
+        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], options(true)).unwrap(), b"aa");
+        assert_eq!(decode(&vocab, [0, 1, 2, 99, 0], options(false)).unwrap(), b"a<s>a");
     }
 
     proptest! {

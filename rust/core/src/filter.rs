@@ -26,13 +26,12 @@ impl Filter {
         }
     }
 
-    /// The state where text was shown before, whatever it was, which is not to be shown again.
-    pub(crate) fn settle(&self, state: &mut FilterState) {
-        match self {
-            Self::Replace(_) => *state = FilterState::default(),
-            Self::Strip(_) => {}
-            Self::ByteToken if state.a > 0 => *state = FilterState::default(),
-            Self::ByteToken => {}
+    /// The text so far counts as shown, and what goes on is not to change it: append what of it is held.
+    pub(crate) fn settle(&self, state: &mut FilterState, out: &mut Vec<u8>) {
+        let holds = !matches!(self, Self::Strip(_)) && state.a > 0;
+        if holds {
+            self.finish(state, out);
+            *state = FilterState::default();
         }
     }
 

@@ -51,3 +51,4 @@ pub mod stop;
 pub mod template;
 pub mod tokenize;
 pub mod vocab;
+mod window;

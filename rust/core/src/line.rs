@@ -107,7 +107,7 @@ pub struct LineStep {
 }
 
 impl LineStep {
-    /// What a row comes to whose line broke, which is a fault of ours.
+    /// What a row comes to whose line broke: a fault of ours, or of the library where a decoder is not compiled.
     pub(crate) fn fault() -> Self {
         Self::without_token(Status::Fault)
     }
@@ -166,7 +166,7 @@ impl Line {
         options.stop.reset();
         vocab.check(prompt_ids.iter().copied())?;
         let detokenizer = match options.continuation {
-            true => Detokenizer::after(&vocab, options.detokenize, prompt_ids.iter().map(|&id| id as u32)),
+            true => Detokenizer::after(&vocab, options.detokenize, prompt_ids.iter().map(|&id| id as u32))?,
             false => Detokenizer::new(&vocab, options.detokenize),
         };
         let mut line = Self {
@@ -216,7 +216,7 @@ impl Line {
 
     /// Take one row down the line.
     pub fn step(&mut self, logits: Logits<'_>, mask: Option<&[u32]>, scratch: &mut Scratch) -> LineStep {
-        // Should a station panic, the request counts as ended.
+        // Should a station fail or panic, the request counts as ended.
         self.finish = Finish::Error;
         let step = self.try_step(logits, mask, scratch).unwrap_or_else(|error| match error {
             Error::Limit { .. } => LineStep::without_token(Status::Limit),
@@ -226,7 +226,7 @@ impl Line {
         step
     }
 
-    /// An error is the grammar's.
+    /// An error is the grammar's or the detokenizer's.
     fn try_step(&mut self, logits: Logits<'_>, mask: Option<&[u32]>, scratch: &mut Scratch) -> Result<LineStep> {
         let mut top = Vec::new();
         self.fill_mask(mask)?;
@@ -242,7 +242,7 @@ impl Line {
             self.n_drawn += 1;
             let end = self.end_of(token);
             let is_whole = end == End::NONE && self.completes_grammar(token)?;
-            let n_characters = self.accept(token, end, is_whole, &mut step);
+            let n_characters = self.accept(token, end, is_whole, &mut step)?;
             self.frame(token, end, &mut step);
             self.n_characters += n_characters;
         }
@@ -288,10 +288,10 @@ impl Line {
 
     /// The token's text, and whether the request ends with it: a stop string wins over an end token or a whole text,
     /// all over length. Returns how many characters the token completed, those of stop strings included.
-    fn accept(&mut self, token: u32, end: End, is_whole: bool, step: &mut LineStep) -> usize {
+    fn accept(&mut self, token: u32, end: End, is_whole: bool, step: &mut LineStep) -> Result<usize> {
         step.finish = end.finish;
         if end == End::NONE {
-            self.detokenizer.step(&self.vocab, token, &mut step.text);
+            self.detokenizer.step(&self.vocab, token, &mut step.text)?;
             if is_whole {
                 step.finish = Finish::Grammar;
             } else if self.options.max_tokens.is_some_and(|maximum| self.n_drawn >= maximum) {
@@ -299,7 +299,7 @@ impl Line {
             }
         }
         if step.finish != Finish::Running {
-            self.detokenizer.finish(&self.vocab, &mut step.text);
+            self.detokenizer.finish(&self.vocab, &mut step.text)?;
         }
         let n_characters = step.text.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         let stop = &mut self.options.stop;
@@ -313,7 +313,7 @@ impl Line {
                 step.text.extend_from_slice(&stop.stops()[index]);
             }
         }
-        n_characters
+        Ok(n_characters)
     }
 
     fn frame(&self, token: u32, end: End, step: &mut LineStep) {

@@ -260,7 +260,7 @@ impl Tokenizer {
     }
 
     /// The text of ids: what a `Detokenizer` would have given.
-    pub fn decode(&self, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Vec<u8> {
+    pub fn decode(&self, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Result<Vec<u8>> {
         detokenize::decode(&self.vocab, ids, options)
     }
 }
@@ -434,7 +434,7 @@ fn vocab_of(tokenizer: &tokenizers::Tokenizer, ids: &HashMap<String, u32>, eos_i
 /// The library's own decoder, for what is not compiled.
 fn library_decoder(decoder: &Value) -> Result<Join> {
     let decoder = guarded("decoder", || Ok(DecoderWrapper::deserialize(decoder)?))?;
-    Ok(Box::new(move |tokens| guarded("decode", || decoder.decode(tokens))))
+    Ok(Box::new(move |tokens| guarded("decode", || decoder.decode_chain(tokens))))
 }
 
 #[cfg(test)]
@@ -483,10 +483,10 @@ mod tests {
         assert_eq!(tokenizer.encode("a<|im_end|>", EncodeOptions { allow_special: true, ..PLAIN }).unwrap(), [97, 257]);
         let typed = tokenizer.encode("a<|im_end|>", PLAIN).unwrap();
         assert!(!typed.contains(&257));
-        assert_eq!(tokenizer.decode(typed, options), b"a<|im_end|>");
-        assert_eq!(tokenizer.decode([97, 257, 258], options), "a｜x｜".as_bytes());
+        assert_eq!(tokenizer.decode(typed, options).unwrap(), b"a<|im_end|>");
+        assert_eq!(tokenizer.decode([97, 257, 258], options).unwrap(), "a｜x｜".as_bytes());
         let text = "naïve 漢字 👩‍👩‍👧\n\t\0";
-        assert_eq!(tokenizer.decode(tokenizer.encode(text, PLAIN).unwrap(), options), text.as_bytes());
+        assert_eq!(tokenizer.decode(tokenizer.encode(text, PLAIN).unwrap(), options).unwrap(), text.as_bytes());
     }
 
     #[test]

@@ -345,7 +345,7 @@ mod tests {
                 assert_eq!(vocab.first_token_bytes(id), want.map(str::as_bytes), "{id} by {decoder}");
                 let mut text = Vec::new();
                 let mut stream = Detokenizer::new(&vocab, DetokenizeOptions::default());
-                stream.step(&vocab, id, &mut text);
+                stream.step(&vocab, id, &mut text).unwrap();
                 assert_eq!(want.map(str::as_bytes), Some(&text[..]));
             }
             assert_eq!(vocab.first_token_bytes(9), None);

@@ -48,7 +48,7 @@ impl Detokenizer {
     ) -> Result<Self> {
         let core = match prompt_ids {
             None => Core::new(&vocab.core, options),
-            Some(ids) => Core::after(&vocab.core, options, any_ids(ids)?),
+            Some(ids) => Core::after(&vocab.core, options, any_ids(ids)?)?,
         };
         let stop = stop.map(|stop| stop.start(false)).transpose()?;
         let (gate, vocab, text) = (Gate::CLOSED, vocab.clone(), Vec::new());
@@ -96,7 +96,7 @@ impl Detokenizer {
                 }
             }
             _ => {
-                self.core.step(&self.vocab.core, id, &mut self.text);
+                self.core.step(&self.vocab.core, id, &mut self.text)?;
                 self.watch();
                 self.take(py)
             }
@@ -155,14 +155,16 @@ impl Detokenizer {
     }
 
     fn finish<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>> {
-        self.core.finish(&self.vocab.core, &mut self.text);
+        let finished = self.core.finish(&self.vocab.core, &mut self.text);
         self.watch();
         if let Some(stop) = &mut self.stop {
             self.text.extend_from_slice(stop.core.finish());
         }
         self.is_over = true;
         self.look();
-        self.take(py)
+        let text = self.take(py);
+        finished?;
+        text
     }
 
     fn reset(&mut self) {

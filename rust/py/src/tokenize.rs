@@ -197,7 +197,7 @@ impl Tokenizer {
         skip_special_tokens: bool,
         byte_fallback: &str,
     ) -> Result<Bound<'py, PyString>> {
-        let text = self.core.decode(any_ids(token_ids)?, options(skip_special_tokens, byte_fallback)?);
+        let text = self.core.decode(any_ids(token_ids)?, options(skip_special_tokens, byte_fallback)?)?;
         Ok(PyString::from_bytes(token_ids.py(), &text)?)
     }
 
