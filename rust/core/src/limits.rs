@@ -129,6 +129,8 @@ limits! {
     grammar_alternatives = 256;
     /// Nodes of the trie of a vocabulary that grammars are to work on.
     grammar_index_nodes = 4 << 20;
+    /// Bytes of masks that the grammars of one vocabulary share.
+    grammar_cache_bytes = 32 << 20;
     /// Bytes of one string in a GGUF header.
     gguf_string_bytes = 1 << 24;
     /// Key-value pairs in a GGUF header.

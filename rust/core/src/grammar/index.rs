@@ -5,9 +5,10 @@
 //! of the same bytes are two nodes beside each other, so that whoever walks meets every token.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::error::Result;
+use crate::grammar::hash::{Map, fingerprint};
 use crate::grammar::signature::{self, Signature};
 use crate::limits::{Limits, within};
 use crate::mask;
@@ -110,6 +111,7 @@ pub struct VocabularyIndex {
     leading_whitespace: Box<[u32]>,
     leading_whitespace_ends: Box<[u32]>,
     first: OnceLock<FirstTokens>,
+    known_inside: Mutex<KnownInside>,
 }
 
 /// What the tokens are that a fresh stream begins with, where that is something else than later on.
@@ -219,6 +221,7 @@ impl VocabularyIndex {
             leading_whitespace: whitespace.into_iter().map(|(_, id)| id).collect(),
             leading_whitespace_ends,
             first: OnceLock::new(),
+            known_inside: Mutex::default(),
         })
     }
 
@@ -274,17 +277,25 @@ impl VocabularyIndex {
         self.leading_whitespace.get(..end as usize).unwrap_or_default()
     }
 
-    /// Set the bit of each token that is text of these classes alone.
-    pub fn allow_classes(&self, classes: Signature, mask: &mut [u32]) {
+    /// The tokens that are text of these classes alone.
+    pub fn of_classes(&self, classes: Signature) -> Arc<[u32]> {
+        let print = fingerprint(&("classes", classes));
+        if let Some(mask) = self.known_inside(print) {
+            return mask;
+        }
+        let mut mask = vec![0; self.words];
         let mut start = 0;
         for &(signature, end) in &self.groups {
             if signature & !classes == 0 {
                 for &id in self.group_tokens.get(start as usize..end as usize).unwrap_or_default() {
-                    mask::allow(mask, id as usize);
+                    mask::allow(&mut mask, id as usize);
                 }
             }
             start = end;
         }
+        let mask = mask.into();
+        self.remember_inside(print, &mask);
+        mask
     }
 
     /// The tokens whose bytes are others at the beginning of a fresh stream. `vocab` is the one this index is of.
@@ -310,6 +321,16 @@ impl VocabularyIndex {
         Ok(self.first.get_or_init(|| first))
     }
 
+    /// The mask that some grammar remembered for this fingerprint.
+    pub fn known_inside(&self, fingerprint: u128) -> Option<Arc<[u32]>> {
+        self.known_inside.lock().unwrap_or_else(PoisonError::into_inner).get(fingerprint)
+    }
+
+    /// Let every grammar of the vocabulary know a mask.
+    pub fn remember_inside(&self, fingerprint: u128, mask: &Arc<[u32]>) {
+        self.known_inside.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint, mask.clone());
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let nodes = [&self.trie, &self.escape, &self.closing, &self.suffix, &self.outside];
@@ -327,6 +348,34 @@ impl VocabularyIndex {
             + size_of_val(&*self.rich)
             + size_of_val(&*self.leading_whitespace)
             + first
+    }
+}
+
+/// Masks of what grammars have in common: those used since the cache was last half full, and those from before.
+#[derive(Debug, Default)]
+struct KnownInside {
+    young: Map<u128, Arc<[u32]>>,
+    old: Map<u128, Arc<[u32]>>,
+    young_bytes: usize,
+}
+
+impl KnownInside {
+    fn get(&mut self, fingerprint: u128) -> Option<Arc<[u32]>> {
+        if let Some(mask) = self.young.get(&fingerprint) {
+            return Some(mask.clone());
+        }
+        let mask = self.old.remove(&fingerprint)?;
+        self.insert(fingerprint, mask.clone());
+        Some(mask)
+    }
+
+    fn insert(&mut self, fingerprint: u128, mask: Arc<[u32]>) {
+        self.young_bytes += size_of_val(&*mask) + size_of::<(u128, Arc<[u32]>)>();
+        if self.young_bytes > Limits::DEFAULT.grammar_cache_bytes / 2 {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = size_of_val(&*mask) + size_of::<(u128, Arc<[u32]>)>();
+        }
+        self.young.insert(fingerprint, mask);
     }
 }
 
@@ -375,6 +424,32 @@ impl Levels {
     fn bytes(&self) -> usize {
         self.masks.iter().map(|mask| size_of_val(&**mask)).sum::<usize>() + size_of_val(&*self.long)
     }
+}
+
+/// Walks a trie of bytes from a state, as far as `step` has one: `hit` is given every token that it is led to.
+pub fn walk<S: Copy>(
+    trie: &[Node],
+    start: S,
+    mut step: impl FnMut(S, u8) -> Result<Option<S>>,
+    mut hit: impl FnMut(u32),
+) -> Result<()> {
+    let mut stack = vec![start];
+    let mut at = 0;
+    while let Some(node) = trie.get(at) {
+        stack.truncate(node.depth());
+        let state = stack.last().copied().unwrap_or(start);
+        match step(state, node.byte())? {
+            None => at = node.skip as usize,
+            Some(next) => {
+                if node.token != NONE {
+                    hit(node.token);
+                }
+                stack.push(next);
+                at += 1;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The trie of tokens in ascending order of their bytes.
@@ -964,8 +1039,7 @@ mod tests {
         for text in ["", "ab", "\\n", "\n", "a", "b", "xxxxxxxxxxxxxxxxx", ",", "x"] {
             assert_eq!(index.closes(text.as_bytes()), text != "x", "{text:?}");
         }
-        let mut mask = vec![0; index.words()];
-        index.allow_classes(signature::of_symbol(32) | signature::of_symbol(10), &mut mask);
+        let mask = index.of_classes(signature::of_symbol(32) | signature::of_symbol(10));
         assert_eq!(bits(&mask), [10, 32, named(b"  "), named(b"\n\n ")]);
     }
 

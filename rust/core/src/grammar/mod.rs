@@ -11,11 +11,14 @@ pub mod json;
 mod machine;
 pub mod matcher;
 pub mod number;
+pub mod partial;
+pub mod partition;
 pub mod reader;
 pub mod schema;
 pub mod signature;
 pub mod term;
 pub mod terminal;
+pub mod text;
 mod toy;
 pub mod trie;
 

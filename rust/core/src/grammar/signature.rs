@@ -6,12 +6,9 @@ use crate::grammar::index::TextNode;
 /// A set of classes.
 pub type Signature = u64;
 
-/// How many classes there are.
-pub const CLASSES: usize = 64;
-
 /// (least code point, greatest, class) beyond ASCII, ascending; whatever is between them is of class `OTHER`. Of most
 /// of them every code point is a letter, so that a pattern of letters takes the class as a whole.
-const WIDE: [(u32, u32, u32); 31] = [
+const RANGES: [(u32, u32, u32); 31] = [
     (0x00C0, 0x00D6, 46),
     (0x00D8, 0x00F6, 46),
     (0x00F8, 0x02C1, 46),
@@ -45,13 +42,39 @@ const WIDE: [(u32, u32, u32); 31] = [
     (0x2_A700, 0x2_B734, 59),
 ];
 const OTHER: u32 = 62;
-const PARTIAL: u32 = 63;
+
+/// What a partial character is of.
+pub const PARTIAL: Signature = 1 << 63;
+
+/// Every class that has a code point beyond ASCII.
+pub const WIDE: Signature = (1 << 63) - (1 << 46);
+
+/// The classes that have a code point in `low..=high`.
+pub fn of_range(low: u32, high: u32) -> Signature {
+    let mut all = (low..=high.min(0x7F)).fold(0, |all, code_point| all | 1 << class(code_point));
+    let mut at = low.max(0x80);
+    let after = RANGES.partition_point(|range| range.1 < at);
+    for &(first, last, class) in RANGES.get(after..).unwrap_or_default() {
+        if at > high || first > high {
+            break;
+        }
+        if at < first {
+            all |= 1 << OTHER;
+        }
+        all |= 1 << class;
+        at = last + 1;
+    }
+    if at <= high {
+        all |= 1 << OTHER;
+    }
+    all
+}
 
 /// The class of a symbol of a trie of characters, as a set; of a gate none.
 pub fn of_symbol(symbol: u32) -> Signature {
     match symbol {
         TextNode::GATE => 0,
-        TextNode::PARTIAL.. => 1 << PARTIAL,
+        TextNode::PARTIAL.. => PARTIAL,
         _ => 1 << class(symbol),
     }
 }
@@ -73,11 +96,30 @@ fn class(code_point: u32) -> u32 {
         0x5B..=0x60 => code_point - 0x5B + 32,
         0x7B..=0x7E => code_point - 0x7B + 38,
         _ => {
-            let after = WIDE.partition_point(|&(low, ..)| low <= code_point);
-            match after.checked_sub(1).and_then(|i| WIDE.get(i)) {
+            let after = RANGES.partition_point(|&(low, ..)| low <= code_point);
+            match after.checked_sub(1).and_then(|i| RANGES.get(i)) {
                 Some(&(_, high, class)) if code_point <= high => class,
                 _ => OTHER,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_the_classes_of_its_code_points() {
+        assert!(RANGES.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        let wide = (0x80..=0x10_FFFF).fold(0, |all, code_point| all | of_symbol(code_point));
+        assert_eq!(WIDE, wide);
+        for (low, high) in
+            [(0, 0), (0, 0x10_FFFF), (0x30, 0x41), (0x7f, 0x80), (0xd7, 0xd7), (0xd6, 0xd8), (0x370, 0x530)]
+        {
+            let all = (low..=high).fold(0, |all, code_point| all | of_symbol(code_point));
+            assert_eq!(of_range(low, high), all, "{low:x} {high:x}");
+        }
+        assert_eq!(of_range(0x4e00, 0x4e01), of_symbol(0x4e00));
     }
 }

@@ -185,7 +185,7 @@ impl JsonMachine {
     /// The machine of a schema whose terms `terminals` hold.
     pub fn new(
         schema: Schema,
-        terminals: Terminals,
+        mut terminals: Terminals,
         vocab: Arc<Vocab>,
         index: Arc<VocabularyIndex>,
         options: JsonOptions,
@@ -194,6 +194,7 @@ impl JsonMachine {
         let start = State { reading: Reading::After { blanks: 0 }, stack: ROOT, text: 0 };
         let learned = Learned::default();
         let schema = Arc::new(schema);
+        terminals.keep();
         let mut machine =
             Self { schema, terminals, vocab, index, options, fuel: *fuel, start, learned, in_mask: false };
         let made = machine.begin();

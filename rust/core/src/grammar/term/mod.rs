@@ -12,9 +12,12 @@ mod build;
 mod class;
 mod clip;
 mod derivative;
+mod leading;
 #[cfg(test)]
 mod tests;
 mod texts;
+
+pub use leading::Leading;
 
 use super::hash::{IdTable, Map, Seeded, fingerprint, map_bytes};
 use std::hash::BuildHasher;
@@ -207,6 +210,12 @@ impl Terms {
     pub fn max_length(&self, t: TermId) -> u32 {
         let facts = &self.facts[t as usize];
         if facts.boolean { UNBOUNDED } else { facts.most }
+    }
+
+    /// Whether it is known that the lengths of its texts have no gap; never of a boolean one.
+    #[inline]
+    pub fn is_contiguous(&self, t: TermId) -> bool {
+        self.facts[t as usize].contiguous
     }
 
     /// The code points at which its derivative may change, ascending. Between two of them, before the first and from the
