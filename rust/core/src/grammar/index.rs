@@ -17,6 +17,9 @@ use crate::vocab::Vocab;
 /// No token ends here.
 pub const NONE: u32 = u32::MAX;
 
+/// Groups that are counted to compare sets of classes: the others hold few tokens.
+const LARGE_GROUPS: usize = 64;
+
 /// The code points of a token that is short: those that a counter clipped to it may decide.
 pub const SHORT: u32 = 16;
 
@@ -89,6 +92,8 @@ pub struct VocabularyIndex {
     /// The tokens of `text` by signature, ascending: (signature, end of its tokens in `group_tokens`).
     groups: Box<[(Signature, u32)]>,
     group_tokens: Box<[u32]>,
+    /// (signature, number of tokens) of the largest groups.
+    large_groups: Box<[(Signature, u32)]>,
 
     /// Tokens inside a free JSON string that hold a backslash.
     pub escape: Box<[Node]>,
@@ -209,6 +214,7 @@ impl VocabularyIndex {
             long: texts.long.finish(),
             partial: texts.partial.into(),
             inside: Levels::new(inside, words),
+            large_groups: largest(&groups),
             groups: groups.into(),
             group_tokens: group_tokens.into(),
             escape: flatten(&escape)?,
@@ -275,6 +281,11 @@ impl VocabularyIndex {
     pub fn leading_whitespace(&self, k: usize) -> &[u32] {
         let end = self.leading_whitespace_ends.get(k).copied().unwrap_or(0);
         self.leading_whitespace.get(..end as usize).unwrap_or_default()
+    }
+
+    /// About how many tokens are text of these classes alone.
+    pub fn n_of_classes(&self, classes: Signature) -> u32 {
+        self.large_groups.iter().filter(|group| group.0 & !classes == 0).map(|group| group.1).sum()
     }
 
     /// The tokens that are text of these classes alone.
@@ -424,6 +435,16 @@ impl Levels {
     fn bytes(&self) -> usize {
         self.masks.iter().map(|mask| size_of_val(&**mask)).sum::<usize>() + size_of_val(&*self.long)
     }
+}
+
+fn largest(groups: &[(Signature, u32)]) -> Box<[(Signature, u32)]> {
+    let ends = groups.iter().map(|group| group.1);
+    let starts = std::iter::once(0).chain(ends.clone());
+    let sizes = ends.zip(starts).map(|(end, start)| end - start);
+    let mut largest: Vec<(Signature, u32)> = groups.iter().map(|group| group.0).zip(sizes).collect();
+    largest.sort_by_key(|group| std::cmp::Reverse(group.1));
+    largest.truncate(LARGE_GROUPS);
+    largest.into()
 }
 
 /// Walks a trie of bytes from a state, as far as `step` has one: `hit` is given every token that it is led to.

@@ -2,6 +2,7 @@
 //! as states with a table of transitions; and the tokens that stay inside one. How a text is written, raw or in a JSON
 //! string, is `partial`'s business, and what comes before and after a terminal is not known here.
 
+use std::collections::BinaryHeap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -46,6 +47,9 @@ pub const DEAD: StateId = u32::MAX;
 /// Nodes of a trie that are paid for together.
 const NODES_AT_ONCE: u64 = 1024;
 
+/// Sets of classes that are tried.
+const CANDIDATES: usize = 8;
+
 /// States that are looked at to find classes whose texts are all read.
 const STATES_AT_ONCE: usize = 64;
 
@@ -89,6 +93,19 @@ enum Part {
     Long,
 }
 
+/// What reading texts of some classes comes to.
+enum Levels {
+    /// All of at most so many code points can be read, and no longer ones.
+    Even(u32),
+    /// Of some length some can be read and others, at an end in these classes, cannot.
+    Uneven {
+        /// The classes.
+        dead: Signature,
+    },
+    /// Not known.
+    TooMany,
+}
+
 /// An arena of states, and of the terms and tries they are made of.
 #[derive(Debug)]
 pub struct Terminals {
@@ -107,6 +124,8 @@ pub struct Terminals {
     canonical: Map<StateId, StateId>,
     inside: Map<(Terminal, Wrapping), Arc<[u32]>>,
     parts: Map<(Terminal, Wrapping, Part), Inside>,
+    /// What a short and a long part come to.
+    joined: Map<(Terminal, Terminal, Wrapping), Arc<[u32]>>,
     /// Bytes of the masks of the two.
     mask_bytes: usize,
     /// Terms, tries, states that are never forgotten.
@@ -129,6 +148,7 @@ impl Terminals {
             canonical: Map::default(),
             inside: Map::default(),
             parts: Map::default(),
+            joined: Map::default(),
             mask_bytes: 0,
             kept: (0, 0, 0),
         }
@@ -322,6 +342,18 @@ impl Terminals {
         if let Some(mask) = self.inside.get(&(terminal, wrapping)) {
             return Ok(mask.clone());
         }
+        // Where a position far from every bound has been walked, this is another of the same mask.
+        let short = self.far_from_bounds(terminal, SHORT, fuel)?;
+        let long = self.far_from_bounds(terminal, index.longest_text(), fuel)?;
+        let is_known = |far, part, reach| match self.parts.get(&(far, wrapping, part)) {
+            Some(inside) => far == terminal || is_far(terminal, reach, inside.met),
+            None => false,
+        };
+        let is_known = is_known(short, Part::Short, SHORT) && is_known(long, Part::Long, index.longest_text());
+        if is_known && let Some(mask) = self.joined.get(&(short, long, wrapping)) {
+            self.inside.insert((terminal, wrapping), mask.clone());
+            return Ok(mask.clone());
+        }
         let print = match terminal {
             Terminal::Pattern { term, min, max } => fingerprint(&(self.terms.fingerprint(term), min, max, wrapping)),
             Terminal::Words(trie) => fingerprint(&(self.tries.fingerprint(trie), wrapping)),
@@ -329,10 +361,13 @@ impl Terminals {
         let mask = match index.known_inside(print) {
             Some(mask) => mask,
             None => {
-                let mut mask = self.part(terminal, wrapping, Part::Short, index, fuel)?;
-                let long = self.part(terminal, wrapping, Part::Long, index, fuel)?;
-                Arc::make_mut(&mut mask).iter_mut().zip(long.iter()).for_each(|(word, more)| *word |= more);
+                let (mut mask, short) = self.part(terminal, short, wrapping, Part::Short, index, fuel)?;
+                let (longer, long) = self.part(terminal, long, wrapping, Part::Long, index, fuel)?;
+                Arc::make_mut(&mut mask).iter_mut().zip(longer.iter()).for_each(|(word, more)| *word |= more);
                 index.remember_inside(print, &mask);
+                if let (Some(short), Some(long)) = (short, long) {
+                    self.joined.insert((short, long, wrapping), mask.clone());
+                }
                 mask
             }
         };
@@ -341,21 +376,21 @@ impl Terminals {
         Ok(mask)
     }
 
-    /// Some of the tokens inside. What no token reaches is forgotten first, so that all positions far from every bound
-    /// share one walk.
+    /// Some of the tokens inside, and the terminal that they were found for if that is the one without bounds, `far`: all
+    /// positions far from every bound share one walk.
     fn part(
         &mut self,
         terminal: Terminal,
+        far: Terminal,
         wrapping: Wrapping,
         part: Part,
         index: &VocabularyIndex,
         fuel: &mut Fuel,
-    ) -> Result<Arc<[u32]>> {
+    ) -> Result<(Arc<[u32]>, Option<Terminal>)> {
         let reach = match part {
             Part::Short => SHORT,
             Part::Long => index.longest_text(),
         };
-        let far = self.far_from_bounds(terminal, reach, fuel)?;
         let key = (far, wrapping, part);
         let inside = match self.parts.get(&key) {
             Some(inside) => inside.clone(),
@@ -367,8 +402,8 @@ impl Terminals {
             }
         };
         match far == terminal || is_far(terminal, reach, inside.met) {
-            true => Ok(inside.mask),
-            false => Ok(self.walk(terminal, wrapping, part, index, fuel)?.mask),
+            true => Ok((inside.mask, Some(far))),
+            false => Ok((self.walk(terminal, wrapping, part, index, fuel)?.mask, None)),
         }
     }
 
@@ -400,7 +435,7 @@ impl Terminals {
             Part::Short => (&index.short, SHORT),
             Part::Long => (&index.long, index.longest_text()),
         };
-        let (classes, limit) = self.decided(start, reach, wrapping, &mut met, fuel)?;
+        let (classes, limit) = self.decided(start, reach, wrapping, index, &mut met, fuel)?;
         if classes != 0 {
             let of_classes = index.of_classes(classes);
             let up_to = index.text_up_to(limit.min(reach));
@@ -508,6 +543,7 @@ impl Terminals {
         start: StateId,
         reach: u32,
         wrapping: Wrapping,
+        index: &VocabularyIndex,
         met: &mut Met,
         fuel: &mut Fuel,
     ) -> Result<(Signature, u32)> {
@@ -522,20 +558,28 @@ impl Terminals {
             row.iter().filter(|entry| is_it(entry.1)).fold(0, |all, entry| all | entry.0)
         };
         let purely = |is_it: &dyn Fn(StateId) -> bool| of(is_it) & !of(&|next| !is_it(next)) & !banned;
-        // All that is read at all; or else what leads back here, or to one state.
-        let most =
-            row.iter().filter(|entry| entry.1 != DEAD).max_by_key(|entry| (entry.1 == start, entry.0.count_ones()));
-        let candidates = [purely(&|next| next != DEAD), most.map_or(0, |most| purely(&|next| next == most.1))];
-        for classes in candidates.into_iter().filter(|&classes| classes != 0) {
-            if let Some(limit) = self.levels(start, classes, reach, met, fuel)? {
-                let has_wide = signature::WIDE & !classes == 0;
-                return Ok((if has_wide { classes | signature::PARTIAL } else { classes }, limit));
+        // All that is read at all, and what leads to one state: first what most tokens are of.
+        let mut candidates = BinaryHeap::new();
+        let candidate = |classes| (index.n_of_classes(classes), classes);
+        candidates.push(candidate(purely(&|next| next != DEAD)));
+        for &(_, next) in row.iter().filter(|entry| entry.1 != DEAD).take(CANDIDATES) {
+            candidates.push(candidate(purely(&|other| other == next)));
+        }
+        for _ in 0..CANDIDATES {
+            let Some((1.., classes)) = candidates.pop() else { break };
+            match self.levels(start, classes, reach, met, fuel)? {
+                Levels::Even(limit) => {
+                    let has_wide = signature::WIDE & !classes == 0;
+                    return Ok((if has_wide { classes | signature::PARTIAL } else { classes }, limit));
+                }
+                Levels::Uneven { dead } => candidates.push(candidate(classes & !dead)),
+                Levels::TooMany => {}
             }
         }
         Ok((0, 0))
     }
 
-    /// How many code points of these classes can be read, if it is the same number for every text of them.
+    /// How many code points of these classes can be read.
     fn levels(
         &mut self,
         start: StateId,
@@ -543,21 +587,21 @@ impl Terminals {
         reach: u32,
         met: &mut Met,
         fuel: &mut Fuel,
-    ) -> Result<Option<u32>> {
+    ) -> Result<Levels> {
         let mut seen = vec![start];
         let mut level = vec![start];
         let mut comes_back = false;
         for depth in 0..reach {
             let mut next = Vec::new();
             // What came back is alive at every later level.
-            let (mut any_dead, mut any_alive) = (false, comes_back);
+            let (mut dead, mut any_alive) = (0, comes_back);
             for &state in &level {
                 for (signature, to) in self.row(state, fuel)? {
                     if signature & classes == 0 {
                         continue;
                     }
                     match to {
-                        DEAD => any_dead = true,
+                        DEAD => dead |= signature,
                         to => {
                             any_alive = true;
                             if seen.contains(&to) {
@@ -569,22 +613,22 @@ impl Terminals {
                     }
                 }
             }
-            if any_dead {
-                return Ok((!any_alive).then_some(depth));
+            if dead != 0 {
+                return Ok(if any_alive { Levels::Uneven { dead } } else { Levels::Even(depth) });
             }
             if next.is_empty() {
-                return Ok(Some(UNBOUNDED));
+                return Ok(Levels::Even(UNBOUNDED));
             }
             for &state in &next {
                 self.meet(state, met);
             }
             seen.extend_from_slice(&next);
             if seen.len() > STATES_AT_ONCE {
-                return Ok(None);
+                return Ok(Levels::TooMany);
             }
             level = next;
         }
-        Ok(Some(UNBOUNDED))
+        Ok(Levels::Even(UNBOUNDED))
     }
 
     /// Of each class of a state, the classes of signatures that it has code points of, and the state it leads to.
@@ -663,6 +707,7 @@ impl Terminals {
             + map_bytes(&self.canonical)
             + map_bytes(&self.inside)
             + map_bytes(&self.parts)
+            + map_bytes(&self.joined)
             + self.mask_bytes
     }
 
@@ -690,6 +735,7 @@ impl Terminals {
         self.canonical = Map::default();
         self.inside = Map::default();
         self.parts = Map::default();
+        self.joined = Map::default();
         self.mask_bytes = 0;
     }
 }
