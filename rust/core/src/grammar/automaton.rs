@@ -38,9 +38,12 @@ pub type Symbol = &'static [(u32, u32)];
 
 const NONE: u32 = u32::MAX;
 
+/// A state is met, hashed and refined once for each symbol.
+pub const COST_OF_A_STATE: u64 = 400;
+
 impl Automaton {
     /// Of the texts that lead from `start` by `next` to a state that `accepts`; none if there is no such text. `next`
-    /// is asked by the symbol's number in the alphabet. Costs fuel by states and symbols, so `next` must be cheap.
+    /// is asked by the symbol's number in the alphabet. Costs fuel by states, so alphabets must be small and `next` cheap.
     pub fn new<S: Clone + Eq + Hash>(
         alphabet: &[Symbol],
         start: S,
@@ -53,7 +56,7 @@ impl Automaton {
         let mut table: Vec<u32> = Vec::new();
         let mut at = 0;
         while at < states.len() {
-            fuel.spend(8 * alphabet.len() as u64)?;
+            fuel.spend(COST_OF_A_STATE)?;
             for symbol in 0..alphabet.len() {
                 table.push(match next(&states[at], symbol) {
                     None => NONE,
@@ -395,7 +398,7 @@ mod tests {
     #[test]
     fn too_many_states_are_out_of_fuel() {
         let endless =
-            Automaton::new(&[&[(97, 97)]], 0u64, |s, _| Some(s + 1), |_| true, &mut Fuel::new("fuel", 10_000));
+            Automaton::new(&[&[(97, 97)]], 0u64, |s, _| Some(s + 1), |_| true, &mut Fuel::new("fuel", 100_000));
         assert!(matches!(endless, Err(crate::error::Error::Limit { .. })));
     }
 }

@@ -201,7 +201,7 @@ const PLUS: usize = 11;
 const POINT: usize = 12;
 
 impl Reader {
-    fn new(spec: &NumberSpec, spelling: Spelling) -> Result<Self> {
+    fn new(spec: &NumberSpec, spelling: Spelling, fuel: &mut Fuel) -> Result<Self> {
         let mut multiple_of = spec.multiple_of.clone();
         if multiple_of.iter().any(Decimal::is_zero) {
             return Err(Error::Grammar { position: None, what: "no number but zero is a multiple of zero".into() });
@@ -209,7 +209,7 @@ impl Reader {
         if spec.integer {
             multiple_of.push(Decimal::one());
         }
-        let multiple = Multiple::new(&multiple_of)?;
+        let multiple = Multiple::new(&multiple_of, fuel)?;
         let mirrored = |bound: &Bound| Bound { value: bound.value.negated(), ..bound.clone() };
         let (minimum, maximum) = (spec.minimum.as_ref(), spec.maximum.as_ref());
         let (below, above) = (maximum.map(mirrored), minimum.map(mirrored));
@@ -447,7 +447,7 @@ const LEFT_OUT: &str = "exponents with which some mantissa of the range would le
 
 /// The texts of the numbers meant. An error if a bound has too many digits, or if telling multiples takes too many states.
 pub fn texts(spec: &NumberSpec, spelling: Spelling, fuel: &mut Fuel) -> Result<NumberTexts> {
-    let reader = Reader::new(spec, spelling)?;
+    let reader = Reader::new(spec, spelling, fuel)?;
     let is_exact = spelling == Spelling::Canonical || reader.is_exact();
     let narrowed = (!is_exact).then_some(LEFT_OUT);
     let reader = RefCell::new(reader);
@@ -742,6 +742,7 @@ mod tests {
         assert!(matches!(of(Some(("1e401", false)), &[]), Some(Error::Limit { limit: "grammar_number_digits", .. })));
         assert!(matches!(of(Some(("-1e-9999999", false)), &[]), Some(Error::Limit { .. })));
         assert!(matches!(of(None, &["1e300"]), Some(Error::Limit { limit: "grammar_number_digits", .. })));
+        assert!(matches!(of(None, &["0.123456789"]), Some(Error::Limit { limit: "grammar_compile_fuel", .. })));
         assert!(matches!(of(None, &["999999999989"]), Some(Error::Limit { limit: "grammar_compile_fuel", .. })));
         assert!(matches!(of(None, &["999983", "1000003", "999979", "7"]), Some(Error::Limit { .. })));
         assert!(matches!(of(None, &["0"]), Some(Error::Grammar { .. })));

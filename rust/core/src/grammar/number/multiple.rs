@@ -1,9 +1,10 @@
 //! What is left of a number of which a multiple is wanted, digit by digit. Signs, points and ranges are not known here.
 
+use super::super::automaton::COST_OF_A_STATE;
 use super::super::hash::Map;
 use super::decimal::Decimal;
 use crate::error::{Error, Result};
-use crate::limits::{Limits, within};
+use crate::limits::{Fuel, Limits, within};
 
 /// Multiples of `modulus / 10^decimals`.
 ///
@@ -68,13 +69,17 @@ impl Factors {
 
 impl Multiple {
     /// Of all of these, none of which is zero; none if there are none.
-    pub(super) fn new(of: &[Decimal]) -> Result<Option<Self>> {
+    ///
+    /// Remainders of what neither two nor five divides are all told apart: the states for them are paid here, before any
+    /// is made, as a large number's would end the fuel only after seconds.
+    pub(super) fn new(of: &[Decimal], fuel: &mut Fuel) -> Result<Option<Self>> {
         let mut all: Option<Factors> = None;
         for number in of {
             let factors = Factors::of(number)?;
             all = Some(all.map_or(Ok(factors), |all| all.and(factors))?);
         }
         let Some(Factors { rest, twos, fives }) = all else { return Ok(None) };
+        fuel.spend(u64::try_from(rest).unwrap_or(u64::MAX).saturating_mul(COST_OF_A_STATE / 2))?;
         let decimals = 0.max(-twos).max(-fives);
         within("grammar_number_digits", decimals as usize, Limits::DEFAULT.grammar_number_digits)?;
         let power = |base: u128, exponent: i64| base.checked_pow(u32::try_from(exponent).ok()?);
@@ -109,6 +114,9 @@ impl Multiple {
     /// The remainder after one more digit before the point.
     pub(super) fn whole_digit(&mut self, remainder: u64, digit: u8) -> u64 {
         let remainder = self.with_digit(remainder, digit);
+        if !self.modulus.is_multiple_of(2) && !self.modulus.is_multiple_of(5) {
+            return remainder;
+        }
         if let Some(&same) = self.alike.get(&remainder) {
             return same;
         }
