@@ -651,6 +651,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn whole_texts(text in json()) {
             check(text.as_bytes());

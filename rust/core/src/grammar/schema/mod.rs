@@ -2,10 +2,22 @@
 //! there may be. Compiled once, whole, and never changed: whatever cannot be enforced, and whatever has no value, is an
 //! error here and not later. Reading the keywords is `load`'s, the normal form `normal`'s; bytes and masks are not known here.
 
-/// A language of strings or of texts of numbers.
-pub type TermId = u32;
-/// A finite set of strings.
-pub type TrieId = u32;
+mod compile;
+mod draft;
+mod inhabited;
+mod keys;
+mod load;
+mod normal;
+mod reference;
+mod subschema;
+
+use crate::error::Result;
+pub use crate::grammar::number::Spelling;
+use crate::grammar::term::TermId;
+use crate::grammar::terminal::Terminals;
+use crate::grammar::trie::TrieId;
+use crate::limits::Fuel;
+
 /// A place in a text: a conjunction of schemas, and with it the alternatives of a value there.
 pub type NodeId = u32;
 /// An alternative, in `Schema::alternative`.
@@ -74,7 +86,8 @@ pub struct Additional {
 pub struct Object {
     /// By name, ascending by bytes; the names that are required are all here.
     pub properties: Vec<Property>,
-    /// Disjoint languages. A key in none of them and no property's may not be there; none: only properties may be.
+    /// Languages that have no text in common but names of properties. A key in none of them that is no property either may
+    /// not be there; no languages: only properties may be.
     pub additional: Vec<Additional>,
     /// The least number of keys; as many usable keys exist.
     pub min_properties: u32,
@@ -114,16 +127,6 @@ impl Array {
     }
 }
 
-/// Which spellings of a value may be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Spelling {
-    /// Every JSON spelling.
-    #[default]
-    Any,
-    /// The shortest usual one.
-    Canonical,
-}
-
 /// In which order the keys of an object may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PropertyOrder {
@@ -145,7 +148,7 @@ pub enum Unsupported {
 }
 
 /// How a schema is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SchemaOptions {
     /// Which spellings of numbers may be written.
     pub spelling: Spelling,
@@ -153,6 +156,13 @@ pub struct SchemaOptions {
     pub property_order: PropertyOrder,
     /// What to do about a keyword that cannot be enforced.
     pub unsupported: Unsupported,
+}
+
+impl Default for SchemaOptions {
+    fn default() -> Self {
+        let (property_order, unsupported) = (PropertyOrder::default(), Unsupported::default());
+        Self { spelling: Spelling::Any, property_order, unsupported }
+    }
 }
 
 /// Something in a schema that is not enforced, or not as widely as it could be.
@@ -166,12 +176,18 @@ pub struct Note {
     pub what: String,
 }
 
+/// A place in a text.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// Where its alternatives end in `members`; they begin where the node before ends.
+    end: u32,
+}
+
 /// A compiled schema. It has at least one value.
 #[derive(Debug, Clone, Default)]
 pub struct Schema {
     root: NodeId,
-    /// Of each node, where its alternatives end in `members`; they begin where the node before ends.
-    ends: Vec<u32>,
+    nodes: Vec<Node>,
     members: Vec<AlternativeId>,
     alternatives: Vec<Alternative>,
     objects: Vec<Object>,
@@ -184,6 +200,34 @@ const NO_OBJECT: &Object =
     &Object { properties: Vec::new(), additional: Vec::new(), min_properties: 0, max_properties: 0 };
 const NO_ARRAY: &Array = &Array { prefix: Vec::new(), rest: 0, min: 0, max: 0 };
 
+/// Compile a JSON Schema. `Error::Schema` names the part that is broken, that has no value or that cannot be enforced,
+/// `Error::Grammar` the byte that is not JSON.
+pub fn compile(text: &[u8], options: &SchemaOptions, terminals: &mut Terminals, fuel: &mut Fuel) -> Result<Schema> {
+    compile::compile(text, options, &mut terminals.terms, &mut terminals.tries, fuel)
+}
+
+/// What a text that is JSON may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JsonKind {
+    /// Any value.
+    #[default]
+    Any,
+    /// An object of any keys and values.
+    Object,
+    /// An array of any values.
+    Array,
+}
+
+/// JSON without a schema.
+pub fn any_json(kind: JsonKind, spelling: Spelling, terminals: &mut Terminals, fuel: &mut Fuel) -> Result<Schema> {
+    let text: &[u8] = match kind {
+        JsonKind::Any => b"true",
+        JsonKind::Object => br#"{"type": "object"}"#,
+        JsonKind::Array => br#"{"type": "array"}"#,
+    };
+    compile(text, &SchemaOptions { spelling, ..SchemaOptions::default() }, terminals, fuel)
+}
+
 impl Schema {
     /// The whole text's value.
     pub fn root(&self) -> NodeId {
@@ -192,14 +236,14 @@ impl Schema {
 
     /// How many nodes there are; they are numbered from 0.
     pub fn nodes(&self) -> u32 {
-        self.ends.len() as u32
+        self.nodes.len() as u32
     }
 
     /// What a value there may be: each alternative has a value. None: there may be no value there.
     #[inline]
     pub fn alternatives(&self, node: NodeId) -> &[AlternativeId] {
         let node = node as usize;
-        let end = |i: usize| self.ends.get(i).map_or(0, |&end| end as usize);
+        let end = |i: usize| self.nodes.get(i).map_or(0, |node| node.end as usize);
         let start = node.checked_sub(1).map_or(0, end);
         self.members.get(start..end(node)).unwrap_or(&[])
     }
@@ -242,7 +286,7 @@ impl Schema {
         let arrays = self.arrays.iter().map(|a| size_of::<Array>() + size_of_val(a.prefix.as_slice()));
         objects.sum::<usize>()
             + arrays.sum::<usize>()
-            + size_of_val(self.ends.as_slice())
+            + size_of_val(self.nodes.as_slice())
             + size_of_val(self.members.as_slice())
             + size_of_val(self.alternatives.as_slice())
     }
