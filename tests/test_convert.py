@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reference import gguf
 from reference.byte_level import alphabet
 from reference.merge import (
+    BPE,
     BYTE,
     CONTROL,
     NORMAL,
@@ -236,6 +237,35 @@ def test_what_a_model_does_with_spaces() -> None:
         assert lw.Tokenizer.from_sentencepiece(file).encode(text) == want, (dummy, remove, text)
 
 
+SUFFIXED = [*HEAD, *LETTERS, *((piece, -1.0 - i, NORMAL) for i, piece in enumerate(["ab", "ab" + SPACE, "b" + SPACE]))]
+
+
+@pytest.mark.parametrize("model_type", [BPE, UNIGRAM])
+@given(st.booleans(), st.booleans(), st.text("ab \n" + SPACE, max_size=12))
+@example(True, True, SPACE)
+@example(True, True, " " + SPACE + " ")
+@example(True, False, " ")
+def test_spaces_after_their_words(model_type: int, dummy: bool, remove: bool, text: str) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    options = {"add_dummy_prefix": dummy, "remove_extra_whitespaces": remove, "treat_whitespace_as_suffix": True}
+    file = model_file(SUFFIXED, model_type=model_type, byte_fallback=True, **options)
+    theirs = sentencepiece.SentencePieceProcessor(model_proto=file)
+    ours = lw.Tokenizer.from_sentencepiece(file)
+    ids = theirs.encode(text)
+    assert ours.encode(text) == ids
+    if not remove:
+        assert ours.decode(ids) == theirs.decode(ids)
+
+
+def test_spaces_after_words_beside_user_defined_pieces_are_refused() -> None:
+    pieces = [*SUFFIXED, ("[x]", 0.0, USER_DEFINED)]
+    with pytest.raises(lw.TokenizerError, match="treat_whitespace_as_suffix beside user-defined pieces"):
+        lw.Tokenizer.from_sentencepiece(model_file(pieces, byte_fallback=True, treat_whitespace_as_suffix=True))
+    lw.Tokenizer.from_sentencepiece(
+        model_file(pieces, byte_fallback=True, treat_whitespace_as_suffix=True, add_dummy_prefix=False)
+    )
+
+
 def test_pieces_that_are_not_normal() -> None:
     pieces = [*HEAD, *LETTERS, ("[x]", 0.0, USER_DEFINED), ("ab", -1.0, NORMAL), ("<a>", 0.0, CONTROL)]
     space, a, user, ab, control = len(HEAD), len(HEAD) + 1, len(pieces) - 3, len(pieces) - 2, len(pieces) - 1
@@ -256,6 +286,18 @@ def test_unigram() -> None:
     assert ours.encode("a") == [4]
     assert ours.encode("aba") == [1, 5, 2]
     assert ours.encode("xx") == [1, 0]
+
+
+@given(st.text("abx", max_size=12))
+def test_an_unused_piece_of_unigram_is_never_found(text: str) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    pieces = [("<unk>", 0.0, UNKNOWN), *((piece, -3.0, NORMAL) for piece in [SPACE, "a", "b", "ab"])]
+    file = model_file([*pieces, ("aba", -1.0, UNUSED), ("ba", -1.0, UNUSED)], model_type=UNIGRAM)
+    ours = lw.Tokenizer.from_sentencepiece(file)
+    assert ours.encode(text) == sentencepiece.SentencePieceProcessor(model_proto=file).encode(text)
+    for unused in ("x", "ax"):
+        with pytest.raises(lw.TokenizerError, match=f'"{unused}" is unused, and not all of its characters are pieces'):
+            lw.Tokenizer.from_sentencepiece(model_file([*pieces, (unused, -1.0, UNUSED)], model_type=UNIGRAM))
 
 
 @pytest.mark.parametrize(
@@ -308,6 +350,63 @@ def test_gguf_of_gemma_4() -> None:
     assert ours.encode("ab  \n\nb") == [2, ids["ab"], ids[SPACE * 2], ids["\n\n"], ids["b"]]
     assert ours.decode(ours.encode(" é  ab")) == " é  ab"
     assert ours.eos_ids == [1]
+
+
+WORD_PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[unused0]", "▁he", "llo", "▁É", "▁e", "▁w", "e", "▁<", "▁#", "#"]
+BERT = {"model": "bert", "cls_token_id": 2, "seperator_token_id": 3, "unknown_token_id": 1, "bos_token_id": 2}
+
+
+def word_piece_file(**more: Any) -> lw.Gguf:
+    pieces = [(token, 0.0, CONTROL if i < 4 else NORMAL) for i, token in enumerate(WORD_PIECES)]
+    return gguf_file(pieces, **{**BERT, **more})
+
+
+def test_gguf_of_bert() -> None:
+    ours = lw.Tokenizer.from_gguf(word_piece_file())
+    ids = {token: i for i, token in enumerate(WORD_PIECES)}
+    assert ours.encode("HELLO é w <# ") == [2, ids["▁he"], ids["llo"], ids["▁e"], ids["▁w"], ids["▁<"], ids["▁#"], 3]
+    assert ours.encode("hellox [SEP]", add_special_tokens=False) == [1, 1, 1, 1]
+    assert ours.encode("[SEP]we", allow_special=True) == [2, 3, ids["▁w"], ids["e"], 3]
+    assert [ours.id_to_token(i) for i in (2, 4, 5, 6, 13)] == ["[CLS]", "[unused0]", "he", "##llo", "###"]
+    assert (ours.bos_id, ours.vocab.special_ids, ours.decode([2, 5, 6, 9, 3])) == (2, [0, 1, 2, 3], "hello w")
+    cased = lw.Tokenizer.from_gguf(word_piece_file(**{"normalizer.lowercase": False}))
+    assert cased.encode("É he HE", add_special_tokens=False) == [ids["▁É"], ids["▁he"], 1]
+    accents = lw.Tokenizer.from_gguf(word_piece_file(**{"normalizer.strip_accents": False}))
+    assert accents.encode("É e", add_special_tokens=False) == [1, ids["▁e"]]
+
+
+def test_gguf_of_t5() -> None:
+    pieces = [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN), (SPACE, -3.0, NORMAL)]
+    pieces += [("a", -4.0, NORMAL), (SPACE + "a", -5.0, NORMAL), ("ab", -5.0, NORMAL), ("[PAD7]", -1e3, UNUSED)]
+    pieces += [(letter, -6.0, NORMAL) for letter in "[PAD7]"]
+    t5 = {"model": "t5", "eos_token_id": 1, "unknown_token_id": 2}
+    ours = lw.Tokenizer.from_gguf(gguf_file(pieces, **t5))
+    assert ours.encode("a ab") == [5, 3, 6, 1]
+    assert ours.encode("  xx", add_special_tokens=False) == [3, 3, 3, 2]
+    assert 7 not in ours.encode("[PAD7]", allow_special=True)
+    assert (ours.bos_id, ours.eos_ids, ours.decode([5, 3, 6, 1])) == (1, [1], "a ab")
+    one_space = gguf_file(pieces, **t5, remove_extra_whitespaces=True, add_space_prefix=False, add_eos_token=False)
+    assert lw.Tokenizer.from_gguf(one_space).encode("  a  a ") == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "named"),
+    [
+        ("bert", {"unknown_token_id": 99}, "unknown_token_id is 99"),
+        ("bert", {"seperator_token_id": -1}, "seperator_token_id"),
+        ("bert", {"normalizer.lowercase": 1}, "normalizer.lowercase"),
+        ("bert", {"tokens": [*WORD_PIECES[:-1], "▁##llo"]}, "a token stands twice"),
+        ("t5", {"precompiled_charsmap": [1, 2]}, "cut short"),
+        ("t5", {"precompiled_charsmap": [1, 2, 256]}, "no array of bytes"),
+        ("t5", {"precompiled_charsmap": "abc"}, "no array of bytes"),
+        ("t5", {"scores": "abc"}, "scores is no array of floats"),
+    ],
+)
+def test_gguf_of_bert_and_t5_that_is_wrong(kind: str, more: dict[str, Any], named: str) -> None:
+    pieces = [(token, -1.0, CONTROL if i < 4 else NORMAL) for i, token in enumerate(WORD_PIECES)]
+    metadata = {"tokens": WORD_PIECES, **BERT, "model": kind, **more}
+    with pytest.raises((*ERRORS, lw.ModelFileError), match=named):
+        lw.Tokenizer.from_gguf(gguf_file(pieces, **metadata))
 
 
 @pytest.mark.parametrize(

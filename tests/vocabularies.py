@@ -191,13 +191,15 @@ class Vocabulary:
     """Hugging Face's tokenizer with the same tokens and decoder."""
 
 
-def tiktoken(file: str, name: str, pattern: str, special_tokens: dict[str, int]) -> Vocabulary:
+def tiktoken(file: str, name: str, pattern: str, special_tokens: dict[str, int], composes: bool = False) -> Vocabulary:
+    """composes: the model's own code brings a text into NFC before it asks tiktoken."""
+
     def read() -> dict[bytes, int]:
         return ranks(path(file).read_bytes())
 
     return Vocabulary(
         load=lambda: lw.Tokenizer.from_tiktoken(path(file), pattern=name, special_tokens=special_tokens),
-        peers={"tiktoken": lambda: Tiktoken(read(), pattern, special_tokens)},
+        peers={"tiktoken": lambda: Tiktoken(read(), pattern, special_tokens, composes)},
         library=lambda: Library(byte_level_library(read(), special_tokens)),
     )
 
@@ -266,9 +268,7 @@ def word_piece(file: str) -> Vocabulary:
         bert = tokenizers.BertWordPieceTokenizer(vocab, lowercase=True)
         return Library(tokenizers.Tokenizer.from_str(bert.to_str()))
 
-    return Vocabulary(
-        load=lambda: lw.Tokenizer.from_tokenizers(library().tokenizer), peers={"tokenizers": library}, library=library
-    )
+    return from_gguf(file, library, tokenizers=library)
 
 
 def unigram(file: str) -> Vocabulary:
@@ -307,7 +307,7 @@ def gguf(file: str) -> lw.Gguf:
         return lw.Gguf(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def from_gguf(file: str, **peers: Callable[[], Peer]) -> Vocabulary:
+def from_gguf(file: str, library: Callable[[], Library] | None = None, **peers: Callable[[], Peer]) -> Vocabulary:
     def llama_cpp() -> Peer:
         from peers.llamacpp import LlamaCpp
 
@@ -316,7 +316,7 @@ def from_gguf(file: str, **peers: Callable[[], Peer]) -> Vocabulary:
     return Vocabulary(
         load=lambda: lw.Tokenizer.from_gguf(gguf(file)),
         peers={"llama.cpp": llama_cpp, **peers},
-        library=lambda: Library(gguf_library(gguf(file).metadata)),
+        library=library or (lambda: Library(gguf_library(gguf(file).metadata))),
     )
 
 
@@ -326,22 +326,22 @@ VOCABULARIES = {
     "o200k": tiktoken("o200k.tiktoken", "o200k", O200K, O200K_SPECIAL),
     "llama-3": tiktoken("llama-3.tiktoken", "llama3", CL100K, LLAMA_3_SPECIAL),
     "llama-4": tiktoken("llama-4.tiktoken", "llama4", O200K, LLAMA_4_SPECIAL),
-    "qwen": tiktoken("qwen.tiktoken", "qwen2", QWEN_2, QWEN_SPECIAL),
-    "qwen-3.6": tiktoken("qwen-3.6.tiktoken", "qwen35", QWEN_3_5, QWEN_3_6_SPECIAL),
+    "qwen": tiktoken("qwen.tiktoken", "qwen2", QWEN_2, QWEN_SPECIAL, composes=True),
+    "qwen-3.6": tiktoken("qwen-3.6.tiktoken", "qwen35", QWEN_3_5, QWEN_3_6_SPECIAL, composes=True),
     "tekken": tekken("tekken.json"),
     "mistral-v1": sentencepiece("mistral-v1.model"),
     "mistral-v3": sentencepiece("mistral-v3.model"),
     "j2": sentencepiece("j2.model"),
     "deepseek-v4": hugging_face("deepseek-v4.json"),
     "claude": hugging_face("claude.json"),
-    "bert": word_piece("bert-bge.gguf"),
+    "bert-bge": word_piece("bert-bge.gguf"),
     "xlm-r": unigram("nomic-bert-moe.gguf"),
     "smollm2": from_gguf("smollm2"),
     "gpt-2": from_gguf("gpt-2.gguf", tiktoken=gpt_2),
     **{
         name: from_gguf(f"{name}.gguf")
-        for name in "command-r deepseek-coder deepseek-llm falcon gemma-4 llama-bpe llama-spm mpt phi-3 qwen2 qwen35 "
-        "refact starcoder aquila baichuan gpt-neox".split()
+        for name in "command-r deepseek-coder deepseek-llm falcon gemma-4 llama-bpe llama-spm mpt nomic-bert-moe phi-3 "
+        "qwen2 qwen35 refact starcoder aquila baichuan gpt-neox".split()
     },
 }
 

@@ -48,7 +48,7 @@ int32_t llama_tokenize(void *vocab, const char *text, int32_t text_len, int32_t 
 int32_t llama_token_to_piece(void *vocab, int32_t token, char *buffer, int32_t length, int32_t lstrip, bool special);
 """)
 
-SENTENCEPIECE = 1  # enum llama_vocab_type
+BPE = 2  # enum llama_vocab_type
 BYTE = 1 << 5  # enum llama_token_attr
 
 # A U+FFFD for each byte that is part of no character.
@@ -84,7 +84,7 @@ class LlamaCpp:
             raise RuntimeError(f"llama.cpp does not load {path}")
         self._vocab = _lib.llama_model_get_vocab(self._model)
         self.vocab_size = _lib.llama_vocab_n_tokens(self._vocab)
-        self._is_sentencepiece = _lib.llama_vocab_type(self._vocab) == SENTENCEPIECE
+        self._marks_words = _lib.llama_vocab_type(self._vocab) != BPE
         self._has_byte_tokens = any(_lib.llama_vocab_get_attr(self._vocab, i) & BYTE for i in range(self.vocab_size))
 
     def close(self) -> None:
@@ -106,8 +106,9 @@ class LlamaCpp:
         return list(ids[0:n])
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str | None:
-        """The pieces one after the other. None for SentencePiece's vocabularies, where the first space would differ."""
-        if self._is_sentencepiece:
+        """The pieces one after the other. None where a piece marks the beginning of a word: the first space would
+        differ."""
+        if self._marks_words:
             return None
         pieces = [self._piece(i, special=not skip_special_tokens) for i in ids]
         return b"".join(pieces).decode("utf-8", "each byte" if self._has_byte_tokens else "replace")

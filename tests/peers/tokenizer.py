@@ -27,15 +27,27 @@ class Peer(Protocol):
 
 
 class Tiktoken:
-    def __init__(self, ranks: Mapping[bytes, int], pattern: str, special_tokens: Mapping[str, int]) -> None:
-        import tiktoken
+    """composes: a text is brought into NFC first, as the Unicode of `tokenizers` has it (Python's may be older)."""
 
+    def __init__(
+        self,
+        ranks: Mapping[bytes, int],
+        pattern: str,
+        special_tokens: Mapping[str, int],
+        composes: bool = False,
+    ) -> None:
+        import tiktoken
+        from tokenizers.normalizers import NFC
+
+        self.normalizer = NFC() if composes else None
         self.special_ids = frozenset(special_tokens.values())
         self.encoding = tiktoken.Encoding(
             "peer", pat_str=pattern, mergeable_ranks=dict(ranks), special_tokens=dict(special_tokens)
         )
 
     def encode(self, text: str, *, allow_special: bool) -> list[int]:
+        if self.normalizer:
+            text = self.normalizer.normalize_str(text)
         return self.encoding.encode(text, allowed_special="all" if allow_special else set(), disallowed_special=())
 
     def encode_whole(self, text: str) -> None:

@@ -38,6 +38,7 @@ def model_file(
     byte_fallback: bool = False,
     add_dummy_prefix: bool = True,
     remove_extra_whitespaces: bool = False,
+    treat_whitespace_as_suffix: bool = False,
 ) -> bytes:
     """A SentencePiece model, which is a protobuf message, without a charsmap."""
 
@@ -50,6 +51,6 @@ def model_file(
     out = b""
     for text, score, kind in pieces:
         out += field(1, field(1, text.encode()) + b"\x15" + struct.pack("<f", score) + bytes([0x18, kind]))
-    trainer = bytes([0x18, model_type, 0x98, 2, byte_fallback])
+    trainer = bytes([0x18, model_type, 0xC0, 1, treat_whitespace_as_suffix, 0x98, 2, byte_fallback])
     normalizer = bytes([0x18, add_dummy_prefix, 0x20, remove_extra_whitespaces])
     return out + field(2, trainer) + field(3, normalizer)

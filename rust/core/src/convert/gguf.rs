@@ -2,7 +2,9 @@
 //!
 //! The ids are llama.cpp's, but for what it does otherwise than the tokenizer that the model was trained with: `ſ` after an
 //! apostrophe; cases and marks beyond ASCII under "tekken" and "gpt-4o"; white space beyond ASCII after a special token of
-//! Phi-3. And a control token is never made of a user's text by merging, nor of a token that is ordinary text in the file.
+//! Phi-3; all of "bert", whose ids are those of the tokenizers library. Of "t5" they are those of a SentencePiece model:
+//! see `sentencepiece.rs`. And a control token is never made of a user's text by merging, nor of a token that is ordinary
+//! text in the file.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::pre_tokenizer::{self, GPT_2, LLAMA_3, O200K, QWEN_2, QWEN_35, Step, TEKKEN};
 use super::scores::{self, Piece};
-use super::sentencepiece::byte_piece;
+use super::sentencepiece::{self, Kind, SentencePiece, Spec, byte_piece};
 use super::{Bpe, Converted, EOS_TOKENS, File, Model, added_token, failed, template};
 use crate::byte_level::char_of;
 use crate::error::Result;
@@ -24,6 +26,10 @@ const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 /// A token that is read whole wherever its text stands.
 const USER_DEFINED: i64 = 4;
+/// An id that stands for nothing.
+const UNUSED: i64 = 5;
+/// A token that is one byte.
+const BYTE: i64 = 6;
 
 /// Tokens that end a generation in llama.cpp, beside `EOS_TOKENS`.
 const MORE_EOS_TOKENS: [&str; 11] = [
@@ -181,19 +187,27 @@ struct Vocabulary<'a> {
 pub fn gguf(gguf: &Gguf) -> Result<Converted> {
     let model = gguf.str("tokenizer.ggml.model")?;
     let mut vocabulary = Vocabulary::new(gguf)?;
-    let eos_tokens = vocabulary.eos_tokens(model)?;
+    if model == "bert" {
+        vocabulary.mark_what_continues_a_word()?;
+    }
+    let defaults = Defaults::of(model);
+    let eos_tokens = vocabulary.eos_tokens(&defaults)?;
     let mut missing_bytes = Vec::new();
     let (parts, add_bos) = match model {
         "gpt2" => vocabulary.byte_level(&mut missing_bytes)?,
         "gemma4" => (vocabulary.gemma4()?, true),
         "llama" => (vocabulary.llama()?, true),
+        "bert" => (vocabulary.bert(defaults.unknown)?, true),
+        "t5" => (vocabulary.t5(defaults.unknown)?, false),
         other => {
-            let supported = "supported: \"gpt2\", \"llama\", \"gemma4\"";
+            let supported = "supported: \"gpt2\", \"llama\", \"gemma4\", \"bert\", \"t5\"";
             return Err(failed(format!("tokenizer.ggml.model {other:?} is not supported ({supported})")));
         }
     };
-    let (bos_default, eos_default) = if model == "llama" { (Some(1), Some(2)) } else { (None, None) };
-    let bos = vocabulary.special("bos_token_id", bos_default)?;
+    let mut bos = vocabulary.special("bos_token_id", defaults.bos)?;
+    if model == "bert" {
+        bos = vocabulary.special("cls_token_id", bos)?;
+    }
     // Of Gemma 4 files exist that say they add none, and are wrong.
     let adds = |key, default| if model == "gemma4" && default { Ok(true) } else { flag(gguf, key, default) };
     let begin = match adds("tokenizer.ggml.add_bos_token", add_bos)? {
@@ -202,24 +216,24 @@ pub fn gguf(gguf: &Gguf) -> Result<Converted> {
         ),
         false => None,
     };
-    let end = match adds("tokenizer.ggml.add_eos_token", false)? {
-        true => {
-            let eos = vocabulary.special("eos_token_id", eos_default)?;
-            Some(
-                eos.ok_or_else(|| failed("a text ends with an EOS token, but tokenizer.ggml.eos_token_id is missing"))?,
-            )
-        }
-        false => None,
+    let end = match model {
+        "bert" => Some(("seperator_token_id", defaults.separator)),
+        _ => adds("tokenizer.ggml.add_eos_token", model == "t5")?.then_some(("eos_token_id", defaults.eos)),
     };
+    let end = end.map(|(key, default)| {
+        let missing = || failed(format!("a text ends with a token, but tokenizer.ggml.{key} is missing"));
+        vocabulary.special(key, default)?.ok_or_else(missing)
+    });
+    let end = end.transpose()?;
     let token = |id: u32| (&vocabulary.tokens[id as usize][..], id);
     let file = File {
         version: "1.0",
         added_tokens: vocabulary.added_tokens(),
         normalizer: parts.normalizer,
         pre_tokenizer: parts.pre_tokenizer,
-        post_processor: template(begin.map(token), end.map(token)),
+        post_processor: template(begin.map(token).as_slice(), end.map(token).as_slice()),
         decoder: parts.decoder,
-        model: Model::Bpe(parts.model),
+        model: parts.model,
     };
     Ok(Converted {
         json: file.json()?,
@@ -234,8 +248,28 @@ pub fn gguf(gguf: &Gguf) -> Result<Converted> {
 struct Parts<'a> {
     normalizer: Value,
     pre_tokenizer: Value,
-    model: Bpe<'a>,
+    model: Model<'a>,
     decoder: Value,
+}
+
+/// The ids that go without saying, by the kind of model.
+#[derive(Default)]
+struct Defaults {
+    bos: Option<u32>,
+    eos: Option<u32>,
+    unknown: Option<u32>,
+    separator: Option<u32>,
+}
+
+impl Defaults {
+    fn of(model: &str) -> Self {
+        match model {
+            "llama" => Self { bos: Some(1), eos: Some(2), unknown: Some(0), ..Self::default() },
+            "bert" => Self { bos: Some(101), unknown: Some(100), separator: Some(102), ..Self::default() },
+            "t5" => Self { eos: Some(1), unknown: Some(2), ..Self::default() },
+            _ => Self::default(),
+        }
+    }
 }
 
 impl<'a> Vocabulary<'a> {
@@ -249,10 +283,7 @@ impl<'a> Vocabulary<'a> {
         let named =
             |(id, token): (usize, &String)| if token.is_empty() { format!("[EMPTY_{id}]") } else { token.clone() };
         let tokens: Vec<String> = tokens.iter().enumerate().map(named).collect();
-        let ids: HashMap<String, u32> = (0..).zip(&tokens).map(|(id, token)| (token.clone(), id)).collect();
-        if ids.len() != tokens.len() {
-            return Err(failed("tokenizer.ggml.tokens: a token stands twice"));
-        }
+        let ids = ids_of(&tokens)?;
         Ok(Self { tokens, kinds, ids, gguf })
     }
 
@@ -269,10 +300,9 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// The tokens that end a generation, which are control tokens from then on.
-    fn eos_tokens(&mut self, model: &str) -> Result<Vec<String>> {
-        let eos_default = Some(2).filter(|_| model == "llama");
+    fn eos_tokens(&mut self, defaults: &Defaults) -> Result<Vec<String>> {
         let named = [
-            self.special("eos_token_id", eos_default)?,
+            self.special("eos_token_id", defaults.eos)?,
             self.special("eot_token_id", None)?,
             self.special("eom_token_id", None)?,
         ];
@@ -366,6 +396,7 @@ impl<'a> Vocabulary<'a> {
             }
         }
         let model = Bpe { vocab, merges: self.merges()?, ignore_merges: pre.ignore_merges, ..Bpe::default() };
+        let model = Model::Bpe(model);
         let decoder = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
         let pre_tokenizer = pre_tokenizer::byte_level(pre.steps);
         Ok((Parts { normalizer: Value::Null, pre_tokenizer, model, decoder }, pre.add_bos))
@@ -382,7 +413,7 @@ impl<'a> Vocabulary<'a> {
         })
     }
 
-    fn llama(&self) -> Result<Parts<'_>> {
+    fn scores(&self) -> Result<&[f64]> {
         let scores = match self.gguf.get("tokenizer.ggml.scores") {
             Some(crate::gguf::Value::Array(Array::F64(scores))) => scores,
             Some(_) => return Err(failed("tokenizer.ggml.scores is no array of floats")),
@@ -391,6 +422,11 @@ impl<'a> Vocabulary<'a> {
         if scores.len() != self.tokens.len() {
             return Err(failed(format!("{} scores for {} tokens", scores.len(), self.tokens.len())));
         }
+        Ok(scores)
+    }
+
+    fn llama(&self) -> Result<Parts<'_>> {
+        let scores = self.scores()?;
         let pieces: Vec<Piece<'_>> = (self.tokens.iter().zip(&self.kinds).zip(scores))
             .map(|((token, kind), score)| Piece {
                 text: token,
@@ -414,15 +450,107 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// A model of characters, where those that are no token become the tokens of their bytes, or else unknown.
-    fn byte_fallback<'b>(&'b self, merges: Vec<(Cow<'b, str>, Cow<'b, str>)>, unknown: Option<u32>) -> Bpe<'b> {
-        Bpe {
+    fn byte_fallback<'b>(&'b self, merges: Vec<(Cow<'b, str>, Cow<'b, str>)>, unknown: Option<u32>) -> Model<'b> {
+        Model::Bpe(Bpe {
             vocab: self.vocab(),
             merges,
             unk_token: unknown.map(|id| &self.tokens[id as usize][..]),
             fuse_unk: true,
             byte_fallback: (0..=255).all(|byte| self.ids.contains_key(&byte_piece(byte))),
             ignore_merges: false,
+        })
+    }
+
+    /// The file marks pieces that begin a word, where BERT marks those that do not. What is in brackets is neither.
+    fn mark_what_continues_a_word(&mut self) -> Result<()> {
+        for (token, kind) in self.tokens.iter_mut().zip(&self.kinds) {
+            let is_whole =
+                matches!(*kind, UNKNOWN | CONTROL | USER_DEFINED) || token.starts_with('[') && token.ends_with(']');
+            match token.strip_prefix('▁') {
+                Some(word) => *token = word.to_owned(),
+                None if is_whole => {}
+                None => token.insert_str(0, "##"),
+            }
         }
+        self.ids = ids_of(&self.tokens)?;
+        Ok(())
+    }
+
+    /// As BERT reads a text: `lowercase` takes accents off too, unless the file says otherwise.
+    fn bert(&self, unknown_default: Option<u32>) -> Result<Parts<'_>> {
+        let lowercase = flag(self.gguf, "tokenizer.ggml.normalizer.lowercase", true)?;
+        let strip_accents = flag(self.gguf, "tokenizer.ggml.normalizer.strip_accents", lowercase)?;
+        let unknown = self.special("unknown_token_id", unknown_default)?;
+        let unknown = unknown.ok_or_else(|| failed("tokenizer.ggml.unknown_token_id is missing"))?;
+        Ok(Parts {
+            normalizer: json!({"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                "strip_accents": strip_accents, "lowercase": lowercase}),
+            pre_tokenizer: json!({"type": "BertPreTokenizer"}),
+            model: Model::WordPiece {
+                vocab: self.vocab(),
+                unk_token: &self.tokens[unknown as usize],
+                continuing_subword_prefix: "##",
+                max_input_chars_per_word: 100,
+            },
+            decoder: json!({"type": "WordPiece", "prefix": "##", "cleanup": true}),
+        })
+    }
+
+    /// A Unigram model as SentencePiece reads it, without its byte fallback.
+    fn t5(&self, unknown_default: Option<u32>) -> Result<Parts<'_>> {
+        let unknown = self.special("unknown_token_id", unknown_default)?;
+        let unknown = unknown.ok_or_else(|| failed("tokenizer.ggml.unknown_token_id is missing"))?;
+        let charsmap = self.charsmap()?;
+        let pieces: Vec<SentencePiece<'_>> = (self.tokens.iter().zip(&self.kinds).zip(self.scores()?))
+            .map(|((text, kind), score)| SentencePiece {
+                text,
+                score: *score as f32,
+                kind: match *kind {
+                    UNKNOWN => Kind::Unknown,
+                    CONTROL => Kind::Control,
+                    USER_DEFINED => Kind::UserDefined,
+                    UNUSED => Kind::Unused,
+                    BYTE => Kind::Byte,
+                    _ => Kind::Normal,
+                },
+            })
+            .collect();
+        let add_dummy_prefix = flag(self.gguf, "tokenizer.ggml.add_space_prefix", true)?;
+        let spec = Spec {
+            charsmap: &charsmap,
+            add_dummy_prefix,
+            remove_extra_whitespaces: flag(self.gguf, "tokenizer.ggml.remove_extra_whitespaces", false)?,
+            ..Spec::default()
+        };
+        Ok(Parts {
+            // llama.cpp looks for user-defined tokens in the text as it is, and so do added tokens.
+            normalizer: sentencepiece::normalizer(&spec, &[])?,
+            pre_tokenizer: Value::Null,
+            model: sentencepiece::unigram(&pieces, &spec, unknown as usize)?,
+            decoder: decoder(add_dummy_prefix),
+        })
+    }
+
+    fn charsmap(&self) -> Result<Vec<u8>> {
+        let bytes: Option<Vec<u8>> = match self.gguf.get("tokenizer.ggml.precompiled_charsmap") {
+            None => return Ok(Vec::new()),
+            Some(crate::gguf::Value::Array(Array::U64(bytes))) => {
+                bytes.iter().map(|byte| u8::try_from(*byte).ok()).collect()
+            }
+            Some(crate::gguf::Value::Array(Array::I64(bytes))) => {
+                bytes.iter().map(|byte| i8::try_from(*byte).ok().map(i8::cast_unsigned)).collect()
+            }
+            Some(_) => None,
+        };
+        bytes.ok_or_else(|| failed("tokenizer.ggml.precompiled_charsmap is no array of bytes"))
+    }
+}
+
+fn ids_of(tokens: &[String]) -> Result<HashMap<String, u32>> {
+    let ids: HashMap<String, u32> = (0..).zip(tokens).map(|(id, token)| (token.clone(), id)).collect();
+    match ids.len() == tokens.len() {
+        true => Ok(ids),
+        false => Err(failed("tokenizer.ggml.tokens: a token stands twice")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! They take bytes and give bytes: nothing here opens a file, encodes a text, or knows the tokenizers library. What
 //! cannot be written as a `tokenizer.json` that gives the same ids is an error, never an approximation.
 
+mod added;
 mod base64;
 mod gguf;
 mod merges;
@@ -11,9 +12,10 @@ mod scores;
 mod sentencepiece;
 mod tiktoken;
 
+pub use added::{AddedToken, Additions};
 pub use gguf::gguf;
 pub use sentencepiece::sentencepiece;
-pub use tiktoken::{tekken, tiktoken};
+pub use tiktoken::{ranks, tekken, tiktoken};
 
 use std::borrow::Cow;
 
@@ -86,6 +88,13 @@ enum Model<'a> {
         unk_id: usize,
         byte_fallback: bool,
     },
+    WordPiece {
+        #[serde(serialize_with = "map")]
+        vocab: Vec<(Cow<'a, str>, u32)>,
+        unk_token: &'a str,
+        continuing_subword_prefix: &'a str,
+        max_input_chars_per_word: usize,
+    },
 }
 
 #[derive(Serialize, Default)]
@@ -120,8 +129,8 @@ fn added_token(id: u32, content: &str, special: bool) -> Value {
 }
 
 /// The `post_processor` that puts these tokens and their ids around a text.
-fn template(begin: Option<(&str, u32)>, end: Option<(&str, u32)>) -> Value {
-    if begin.is_none() && end.is_none() {
+fn template(begin: &[(&str, u32)], end: &[(&str, u32)]) -> Value {
+    if begin.is_empty() && end.is_empty() {
         return Value::Null;
     }
     let special = |token: &(&str, u32)| json!({"SpecialToken": {"id": token.0, "type_id": 0}});
@@ -132,7 +141,7 @@ fn template(begin: Option<(&str, u32)>, end: Option<(&str, u32)>) -> Value {
     let tokens: Map<String, Value> = [begin, end]
         .into_iter()
         .flatten()
-        .map(|(token, id)| (token.to_owned(), json!({"id": token, "ids": [id], "tokens": [token]})))
+        .map(|(token, id)| ((*token).to_owned(), json!({"id": token, "ids": [id], "tokens": [token]})))
         .collect();
     json!({"type": "TemplateProcessing", "single": around(vec![sequence("A")]),
         "pair": around(vec![sequence("A"), sequence("B")]), "special_tokens": tokens})
@@ -395,7 +404,7 @@ mod tests {
             (vec![piece("ab", f32::INFINITY, 1)], vec![bpe()], "no number"),
             (vec![piece("ab", -3.0, 7)], vec![bpe()], "piece type 7"),
             (vec![piece("ab", -3.0, 5)], vec![bpe()], "unused"),
-            (vec![piece("ab", -3.0, 5)], vec![], "unused"),
+            (vec![piece("ax", -3.0, 5)], vec![], "unused"),
             (vec![piece("ax", -3.0, 1)], vec![bpe()], "'x', which is no piece"),
             (vec![piece("<unk2>", -3.0, 2)], vec![bpe()], "several unknown"),
             (vec![piece("<0x0A>", -3.0, 6)], vec![bpe()], "byte_fallback"),
@@ -403,7 +412,7 @@ mod tests {
             (vec![], vec![field(2, &[0x18, 3])], "words"),
             (vec![], vec![field(2, &[0x18, 4])], "characters"),
             (vec![], vec![field(2, &[0x18, 9])], "model type 9"),
-            (vec![], vec![bpe(), field(2, &[0xc0, 1, 1])], "suffix"),
+            (vec![piece("[x]", 0.0, 4)], vec![bpe(), field(2, &[0xc0, 1, 1])], "suffix"),
             (vec![], vec![bpe(), field(3, &field(2, b"\x04\0\0\0abc"))], "charsmap"),
             (vec![], vec![bpe(), field(3, &field(2, b"\x04\0\0\0\0\0\0\0x\0"))], "charsmap"),
             (vec![], vec![bpe(), field(5, &field(2, b"x"))], "denormalizer"),

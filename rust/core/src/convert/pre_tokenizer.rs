@@ -42,18 +42,20 @@ pub(super) struct Pattern<'a> {
     known: bool,
     /// A text's last white space is one word, even with a line's end inside: no token may begin with one and go on.
     pub(super) tail_is_one_word: bool,
+    /// What knows the pattern by this name composes a text first (NFC): Qwen's own code does.
+    pub(super) composes: bool,
 }
 
 impl<'a> Pattern<'a> {
     /// By name, or a regular expression as tiktoken has it.
     pub(super) fn new(pattern: &'a str) -> Result<Self> {
-        let known = |regex| Ok(Self { regex, known: true, tail_is_one_word: false });
+        let known = |regex| Ok(Self { regex, known: true, tail_is_one_word: false, composes: false });
         match pattern.strip_suffix("_base").unwrap_or(pattern) {
             "gpt2" | "r50k" | "p50k" => known(GPT_2),
-            "cl100k" => Ok(Self { regex: LLAMA_3, known: true, tail_is_one_word: true }),
+            "cl100k" => Ok(Self { tail_is_one_word: true, ..known(LLAMA_3)? }),
             "llama3" => known(LLAMA_3),
-            "qwen2" => known(QWEN_2),
-            "qwen35" => known(QWEN_35),
+            "qwen2" => Ok(Self { composes: true, ..known(QWEN_2)? }),
+            "qwen35" => Ok(Self { composes: true, ..known(QWEN_35)? }),
             "o200k" | "llama4" => known(O200K),
             "tekken" => known(TEKKEN),
             name if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') => {
@@ -61,13 +63,17 @@ impl<'a> Pattern<'a> {
                 Err(failed(format!("pattern: there is none of name {name:?} (there are: {KNOWN})")))
             }
             GPT_2 | R50K => known(GPT_2),
-            CL100K => Ok(Self { regex: LLAMA_3, known: true, tail_is_one_word: true }),
+            CL100K => Ok(Self { tail_is_one_word: true, ..known(LLAMA_3)? }),
             LLAMA_3 | QWEN_2 | QWEN_35 | O200K | TEKKEN => known(pattern),
             _ => {
                 check_regex(pattern)?;
-                Ok(Self { regex: pattern, known: false, tail_is_one_word: false })
+                Ok(Self { known: false, ..known(pattern)? })
             }
         }
+    }
+
+    pub(super) fn normalizer(&self) -> Value {
+        if self.composes { json!({"type": "NFC"}) } else { Value::Null }
     }
 
     pub(super) fn pre_tokenizer(&self) -> Value {

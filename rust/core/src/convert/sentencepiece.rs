@@ -15,12 +15,12 @@ use crate::limits::{Limits, within};
 
 const SPACE: &str = "\u{2581}";
 
-/// `ModelProto.SentencePiece.Type`.
 /// A score that never wins.
-const NEVER: f64 = -1e9;
+pub(super) const NEVER: f64 = -1e9;
 
+/// `ModelProto.SentencePiece.Type`.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Normal,
     Unknown,
     Control,
@@ -29,23 +29,39 @@ enum Kind {
     Unused,
 }
 
-struct SentencePiece<'a> {
-    text: &'a str,
-    score: f32,
-    kind: Kind,
+pub(super) struct SentencePiece<'a> {
+    pub(super) text: &'a str,
+    pub(super) score: f32,
+    pub(super) kind: Kind,
 }
 
 /// What of `TrainerSpec` and `NormalizerSpec` says how to encode, at first their defaults.
-struct Spec<'a> {
-    model_type: u64,
-    byte_fallback: bool,
-    treat_whitespace_as_suffix: bool,
-    bos_piece: &'a str,
-    eos_piece: &'a str,
-    charsmap: &'a [u8],
-    add_dummy_prefix: bool,
-    remove_extra_whitespaces: bool,
-    escape_whitespaces: bool,
+pub(super) struct Spec<'a> {
+    pub(super) model_type: u64,
+    pub(super) byte_fallback: bool,
+    pub(super) treat_whitespace_as_suffix: bool,
+    pub(super) bos_piece: &'a str,
+    pub(super) eos_piece: &'a str,
+    pub(super) charsmap: &'a [u8],
+    pub(super) add_dummy_prefix: bool,
+    pub(super) remove_extra_whitespaces: bool,
+    pub(super) escape_whitespaces: bool,
+}
+
+impl Default for Spec<'_> {
+    fn default() -> Self {
+        Self {
+            model_type: UNIGRAM,
+            byte_fallback: false,
+            treat_whitespace_as_suffix: false,
+            bos_piece: "<s>",
+            eos_piece: "</s>",
+            charsmap: &[],
+            add_dummy_prefix: true,
+            remove_extra_whitespaces: true,
+            escape_whitespaces: true,
+        }
+    }
 }
 
 const UNIGRAM: u64 = 1;
@@ -114,9 +130,6 @@ fn check(pieces: &[SentencePiece<'_>], spec: &Spec<'_>) -> Result<usize> {
         4 => return Err(failed("a model of characters is not supported (supported: BPE, Unigram)")),
         other => return Err(failed(format!("there is no model type {other}"))),
     }
-    if spec.treat_whitespace_as_suffix {
-        return Err(failed("treat_whitespace_as_suffix is not supported"));
-    }
     let mut texts = HashSet::with_capacity(pieces.len());
     for (id, piece) in pieces.iter().enumerate() {
         if piece.text.is_empty() {
@@ -174,9 +187,15 @@ fn bpe<'a>(pieces: &[SentencePiece<'a>], spec: &Spec<'_>, unknown: usize) -> Res
     }))
 }
 
-fn unigram<'a>(pieces: &[SentencePiece<'a>], spec: &Spec<'_>, unknown: usize) -> Result<Model<'a>> {
-    if let Some((_, piece)) = of_kind(pieces, Kind::Unused).next() {
-        return Err(failed(format!("the piece {:?} is unused: that is not supported", piece.text)));
+pub(super) fn unigram<'a>(pieces: &[SentencePiece<'a>], spec: &Spec<'_>, unknown: usize) -> Result<Model<'a>> {
+    // One that is never to be found loses to its characters if these are pieces, but it would win over unknown ones.
+    let normal = of_kind(pieces, Kind::Normal).map(|(_, piece)| piece.text);
+    let letters: HashSet<char> =
+        normal.filter_map(|text| text.chars().next().filter(|c| c.len_utf8() == text.len())).collect();
+    let covered = |piece: &SentencePiece<'_>| piece.text.chars().all(|c| letters.contains(&c));
+    if let Some((_, piece)) = of_kind(pieces, Kind::Unused).find(|(_, piece)| !covered(piece)) {
+        let what = "is unused, and not all of its characters are pieces: that is not supported";
+        return Err(failed(format!("the piece {:?} {what}", piece.text)));
     }
     // The library looks every piece up in the text; sentencepiece only these. Were the others found, a user could write
     // `</s>`.
@@ -191,7 +210,7 @@ fn unigram<'a>(pieces: &[SentencePiece<'a>], spec: &Spec<'_>, unknown: usize) ->
     })
 }
 
-fn normalizer(spec: &Spec<'_>, user_defined: &[&str]) -> Result<Value> {
+pub(super) fn normalizer(spec: &Spec<'_>, user_defined: &[&str]) -> Result<Value> {
     let mut steps = Vec::new();
     // The library finds a user-defined piece by what the normalizer makes of it: that must be the piece.
     let with_space = user_defined.iter().find(|piece| piece.contains([' ', '\u{2581}']));
@@ -210,12 +229,21 @@ fn normalizer(spec: &Spec<'_>, user_defined: &[&str]) -> Result<Value> {
     let replace =
         |regex: &str, content: &str| json!({"type": "Replace", "pattern": {"Regex": regex}, "content": content});
     let space = if spec.escape_whitespaces { SPACE } else { " " };
-    if spec.remove_extra_whitespaces {
-        // At the end also what was typed as the character that spaces become.
-        let end = if spec.escape_whitespaces { "[ \u{2581}]" } else { " " };
-        steps.push(replace(&format!(r"\A +| +(?= )|{end}+\z"), ""));
+    // A space that stands after its word stands after the last one too.
+    let has_suffix = spec.add_dummy_prefix && spec.treat_whitespace_as_suffix;
+    if has_suffix && !user_defined.is_empty() {
+        return Err(failed("treat_whitespace_as_suffix beside user-defined pieces is not supported"));
     }
-    if spec.add_dummy_prefix {
+    // At the end also what was typed as the character that spaces become.
+    let (end, other) = if spec.escape_whitespaces { ("[ \u{2581}]", "[^ \u{2581}]") } else { (" ", "[^ ]") };
+    if spec.remove_extra_whitespaces && has_suffix {
+        steps.extend([replace(r"\A +| +(?= )", ""), replace(&format!(r"{end}+\z|(?<={other})\z"), space)]);
+    } else if spec.remove_extra_whitespaces {
+        steps.push(replace(&format!(r"\A +| +(?= )|{end}+\z"), ""));
+    } else if has_suffix {
+        steps.push(replace(r"(?<=[\s\S])\z", space));
+    }
+    if spec.add_dummy_prefix && !has_suffix {
         steps.push(match user_defined {
             [] => json!({"type": "Prepend", "prepend": space}),
             _ => {
@@ -362,17 +390,7 @@ fn text(bytes: &[u8]) -> Result<&str> {
 
 fn read(model: &[u8]) -> Result<(Vec<SentencePiece<'_>>, Spec<'_>)> {
     let mut pieces = Vec::new();
-    let mut spec = Spec {
-        model_type: UNIGRAM,
-        byte_fallback: false,
-        treat_whitespace_as_suffix: false,
-        bos_piece: "<s>",
-        eos_piece: "</s>",
-        charsmap: &[],
-        add_dummy_prefix: true,
-        remove_extra_whitespaces: true,
-        escape_whitespaces: true,
-    };
+    let mut spec = Spec::default();
     for field in (Fields { rest: model }) {
         match field? {
             (1, Field::Bytes(bytes)) => {

@@ -15,7 +15,8 @@ use crate::error::Result;
 use crate::limits::{Limits, within};
 
 /// From a file of ranks, one token a line: its bytes in base64, a space, its rank, which is its id. The lower of two
-/// ranks is merged first. `pattern`: the name of a known one, or a regular expression as tiktoken has it.
+/// ranks is merged first. `pattern`: the name of a known one, or a regular expression as tiktoken has it. By the names of
+/// Qwen's, a text is composed first (NFC), as Qwen's own code does before it asks tiktoken.
 pub fn tiktoken(ranks: &[u8], pattern: &str, special_tokens: &[(String, u32)]) -> Result<Converted> {
     check_size(ranks.len())?;
     let mut tokens = Vec::new();
@@ -35,8 +36,21 @@ pub fn tiktoken(ranks: &[u8], pattern: &str, special_tokens: &[(String, u32)]) -
         tokens.push((token, rank.ok_or_else(|| wrong("the rank is no number from 0 to 4294967295"))?));
         check_count(tokens.len())?;
     }
-    let json = ranked(&tokens, pattern, special_tokens, Value::Null)?;
+    let json = ranked(&tokens, Pattern::new(pattern)?, special_tokens, Value::Null)?;
     Ok(Converted { json, ..Converted::default() })
+}
+
+/// From tokens and their ranks, as `tiktoken`, and whether a text is composed first (NFC).
+pub fn ranks(
+    tokens: &[(Vec<u8>, u32)],
+    pattern: &str,
+    special_tokens: &[(String, u32)],
+    composes: bool,
+) -> Result<Converted> {
+    check_count(tokens.len())?;
+    let mut pattern = Pattern::new(pattern)?;
+    pattern.composes = composes;
+    Ok(Converted { json: ranked(tokens, pattern, special_tokens, Value::Null)?, ..Converted::default() })
 }
 
 /// What is in a `tekken.json`, as far as it says how to encode.
@@ -124,9 +138,9 @@ pub fn tekken(json: &[u8]) -> Result<Converted> {
     }
     let named = |name: &str| special.iter().find(|(token, _)| token == name);
     let bos = named("<s>");
-    let begin = template(bos.map(|(token, id)| (&token[..], *id)), None);
+    let begin = template(bos.map(|(token, id)| (&token[..], *id)).as_slice(), &[]);
     Ok(Converted {
-        json: ranked(&tokens, &file.config.pattern, &special, begin)?,
+        json: ranked(&tokens, Pattern::new(&file.config.pattern)?, &special, begin)?,
         eos_tokens: named("</s>").map(|(token, _)| vec![token.clone()]),
         bos_token: bos.map(|(token, _)| token.clone()),
         ..Converted::default()
@@ -140,11 +154,10 @@ fn check_count(n: usize) -> Result<()> {
 /// The `tokenizer.json` of tokens and their ids; of two, the one of the lower id is merged first.
 fn ranked(
     tokens: &[(Vec<u8>, u32)],
-    pattern: &str,
+    pattern: Pattern<'_>,
     special_tokens: &[(String, u32)],
     post_processor: Value,
 ) -> Result<Vec<u8>> {
-    let pattern = Pattern::new(pattern)?;
     let mut ids = HashSet::with_capacity(tokens.len());
     let mut ranks = HashMap::with_capacity(tokens.len());
     for (token, id) in tokens {
@@ -204,7 +217,7 @@ fn ranked(
     let file = File {
         version: "1.0",
         added_tokens: added,
-        normalizer: Value::Null,
+        normalizer: pattern.normalizer(),
         pre_tokenizer: pattern.pre_tokenizer(),
         post_processor,
         decoder: json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}),
