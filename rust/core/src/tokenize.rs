@@ -29,7 +29,7 @@ use tokenizers::{
 use self::encoder::Encoder;
 use self::unigram::Pieces;
 
-use crate::convert::{Converted, EOS_TOKENS, check_charsmap};
+use crate::convert::{Converted, EOS_TOKENS};
 use crate::decoder::Join;
 use crate::detokenize::{self, DetokenizeOptions};
 use crate::error::{Error, Result};
@@ -295,9 +295,6 @@ fn check_normalizer(normalizer: &Value) -> Result<()> {
     while let Some(normalizer) = ahead.pop() {
         ahead.extend(normalizer["normalizers"].as_array().into_iter().flatten());
         let length = |text: &Value| text.as_str().map_or(0, str::len);
-        if let Some(charsmap) = normalizer["precompiled_charsmap"].as_str() {
-            check_charsmap(charsmap)?;
-        }
         growth = growth.saturating_mul(match length(&normalizer["pattern"]["String"]) {
             // What is not one literal may match nothing at all, and a prefix stands before each piece of a text.
             0 => 1 + length(&normalizer["content"]) + length(&normalizer["prepend"]),
@@ -414,7 +411,7 @@ fn vocab_of(tokenizer: &tokenizers::Tokenizer, ids: &HashMap<String, u32>, eos_i
     let mut tokens: Vec<Option<String>> = vec![None; if ids.is_empty() { 0 } else { largest + 1 }];
     for (token, &id) in ids {
         if tokens[id as usize].replace(token.clone()).is_some() {
-            return Err(Error::Vocab { what: format!("id {id} stands for two tokens") });
+            return Err(Error::Vocab { what: first_double(ids) });
         }
     }
     let added = tokenizer.get_added_vocabulary();
@@ -429,6 +426,14 @@ fn vocab_of(tokenizer: &tokenizers::Tokenizer, ids: &HashMap<String, u32>, eos_i
         tokens.iter().enumerate().filter(|(_, token)| is_special(token)).map(|(id, _)| id as u32).collect();
     let decoder = serde_json::to_value(tokenizer.get_decoder()).map_err(failed)?;
     Vocab::from_tokens(&tokens, &special_ids, eos_ids, &decoder, &library_decoder)
+}
+
+/// The lowest id that stands for two tokens, and which.
+fn first_double(ids: &HashMap<String, u32>) -> String {
+    let mut all: Vec<(u32, &String)> = ids.iter().map(|(token, &id)| (id, token)).collect();
+    all.sort_unstable();
+    let two = all.array_windows().find(|[(id, _), (next, _)]| id == next);
+    two.map_or(String::new(), |[(id, one), (_, other)]| format!("id {id} stands for two tokens, {one:?} and {other:?}"))
 }
 
 /// The library's own decoder, for what is not compiled.
