@@ -395,7 +395,7 @@ def test_a_stream_with_stops_is_both_stations(name: str) -> None:
     for _ in range(1500):
         ids = random_ids(rng)
         stops = rng.sample(texts, rng.randint(1, 3))
-        options = {"include_stop": rng.random() < 0.5, "tie": rng.choice(["longest", "list"])}
+        options = {"include_stop": rng.random() < 0.5, "stop_tie": rng.choice(["longest", "list"])}
         matcher = lw.StopMatcher(stops, **options)
         both, plain = tokenizer.detokenizer(stop=matcher), tokenizer.detokenizer()
         stop = None

@@ -425,7 +425,7 @@ def test_more_tokens_than_there_is_room_for() -> None:
 def test_stops_out_of_range() -> None:
     refused(lw.ParameterError, stop=[""])
     refused(lw.LimitError, stop=["x"] * 17)
-    refused(lw.ParameterError, stop=["x"], stop_tie="first")
+    assert refused(lw.ParameterError, stop=["x"], stop_tie="first").field == "stop_tie"
 
 
 def test_requests_do_not_change() -> None:

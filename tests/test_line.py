@@ -45,7 +45,7 @@ def run(ids: Sequence[int], **options: Any) -> tuple[list[str], lw.FinishReason,
     batch, line = lw.Batch(VOCAB), reference.Line(VOCAB, GREEDY, **options)
     if "stop_tie" in options:
         include_stop, tie = options.pop("include_stop", False), options.pop("stop_tie")
-        options["stop"] = lw.StopMatcher(options["stop"], include_stop=include_stop, tie=tie)
+        options["stop"] = lw.StopMatcher(options["stop"], include_stop=include_stop, stop_tie=tie)
     slot = batch.add(GREEDY, **options)
     texts, finish, stop_index = [], lw.FinishReason.RUNNING, -1
     for i in ids:

@@ -55,11 +55,11 @@ def test_one_character_at_a_time(case: dict) -> None:
     assert outcome(*run(matcher, list(case["text"]))) == (case["shown"], case["stop"])
 
 
-@pytest.mark.parametrize("tie", ["longest", "list"])
+@pytest.mark.parametrize("stop_tie", ["longest", "list"])
 @pytest.mark.parametrize("include_stop", [False, True])
-def test_random_streams_piece_by_piece(include_stop: bool, tie: Literal["longest", "list"]) -> None:
+def test_random_streams_piece_by_piece(include_stop: bool, stop_tie: Literal["longest", "list"]) -> None:
     """8,000 streams each over small alphabets, half with a minimum: every piece, every hold-back, every stop."""
-    rng = random.Random(f"{include_stop} {tie}")
+    rng = random.Random(f"{include_stop} {stop_tie}")
     n_stopped = n_held = n_tied = n_put_off = 0
     for number in range(8_000):
         alphabet = rng.choice(["ab", "abc", "aé", "é\u00e8a", "\U0001f600\U0001f601b"])
@@ -71,7 +71,7 @@ def test_random_streams_piece_by_piece(include_stop: bool, tie: Literal["longest
         rng.shuffle(stops)
         pieces = cuts("".join(rng.choice(alphabet) for _ in range(rng.randint(0, 14))), rng)
         n_unarmed = rng.choice([0, rng.randint(0, len(pieces))])
-        options: dict[str, Any] = {"include_stop": include_stop, "tie": tie}
+        options: dict[str, Any] = {"include_stop": include_stop, "stop_tie": stop_tie}
         matcher, expected = (kind(stops, **options) for kind in (lw.StopMatcher, reference.StopMatcher))
         got, want = run(matcher, pieces, n_unarmed), run(expected, pieces, n_unarmed)
         assert got == want, (number, stops, pieces, n_unarmed)
@@ -79,8 +79,8 @@ def test_random_streams_piece_by_piece(include_stop: bool, tie: Literal["longest
         assert outcome(*want) == reference.at_once(text, stops, minimum=minimum, **options)
         n_stopped += outcome(*want)[1] is not None
         n_held += want[1] != ""
-        other = {"longest": "list", "list": "longest"}[tie]
-        n_tied += outcome(*want)[1] != reference.at_once(text, stops, minimum=minimum, tie=other)[1]
+        other = {"longest": "list", "list": "longest"}[stop_tie]
+        n_tied += outcome(*want)[1] != reference.at_once(text, stops, minimum=minimum, stop_tie=other)[1]
         n_put_off += outcome(*want)[0] != reference.at_once(text, stops, **options)[0]
     assert n_stopped > 2000
     assert (n_held > 500) is not include_stop
@@ -101,7 +101,7 @@ def test_any_text(
     stops: list[str],
     pieces: list[str],
     include_stop: bool,
-    tie: Literal["longest", "list"],
+    stop_tie: Literal["longest", "list"],
     n_unarmed: int,
     rng: random.Random,
 ) -> None:
@@ -109,7 +109,7 @@ def test_any_text(
         for _ in range(4):
             stop = rng.choice(stops)
             pieces.insert(rng.randint(0, len(pieces)), stop[: rng.randint(0, len(stop))])
-    options: dict[str, Any] = {"include_stop": include_stop, "tie": tie}
+    options: dict[str, Any] = {"include_stop": include_stop, "stop_tie": stop_tie}
     matcher, expected = (kind(stops, **options) for kind in (lw.StopMatcher, reference.StopMatcher))
     assert run(matcher, pieces, n_unarmed) == run(expected, pieces, n_unarmed)
 
@@ -174,11 +174,11 @@ def test_ties() -> None:
         (["bc", "xabcd", "abc"], ("x", "abc"), ("xa", "bc")),  # only of those that end first
     ):
         assert lw.StopMatcher(stops).feed("xabcd") == longest
-        assert lw.StopMatcher(stops, tie="longest").feed("xabcd") == longest
-        assert lw.StopMatcher(stops, tie="list").feed("xabcd") == first
-    with pytest.raises(lw.ParameterError, match="tie") as caught:
-        lw.StopMatcher(["x"], tie="first")  # type: ignore[arg-type]
-    assert caught.value.field == "tie"
+        assert lw.StopMatcher(stops, stop_tie="longest").feed("xabcd") == longest
+        assert lw.StopMatcher(stops, stop_tie="list").feed("xabcd") == first
+    with pytest.raises(lw.ParameterError, match="stop_tie") as caught:
+        lw.StopMatcher(["x"], stop_tie="first")  # type: ignore[arg-type]
+    assert caught.value.field == "stop_tie"
 
 
 def test_a_stop_that_ends_while_not_armed_is_text() -> None:

@@ -106,7 +106,7 @@ class Engine:
         prompt_ids = list(request.prompt_ids)
         stops, stop_ids = tuple(request.stop), tuple(request.stop_token_ids)
         request = replace(request, prompt_ids=prompt_ids, stop=stops, stop_token_ids=stop_ids)
-        stop = StopMatcher(stops, include_stop=request.include_stop, tie=request.stop_tie)
+        stop = StopMatcher(stops, include_stop=request.include_stop, stop_tie=request.stop_tie)
         flight = Flight(request, prompt_ids, self._max_tokens(request, len(prompt_ids)), stop)
         # Everything that can be wrong with a request is found here, in its own caller.
         self._line(Batch(self.vocab), flight)

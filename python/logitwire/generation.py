@@ -33,7 +33,7 @@ class Request:
     stop: Sequence[str] = ()
     include_stop: bool = False
     stop_tie: Literal["longest", "list"] = "longest"
-    """Which of the stop strings that end together counts, as `StopMatcher`'s tie."""
+    """Which of the stop strings that end together counts, as in `StopMatcher`."""
     stop_token_ids: Sequence[int] = ()
     ignore_eos: bool = False
     skip_special_tokens: bool = True

@@ -52,7 +52,7 @@ class Line:
         self.sampler = lw.Sampler(self.vocab_size, vocab=vocab)
         self.slot = self.sampler.add(params)
         self.detokenizer = vocab.detokenizer(skip_special_tokens=skip_special_tokens)
-        self.matcher = lw.StopMatcher(stop, include_stop=include_stop, tie=stop_tie)
+        self.matcher = lw.StopMatcher(stop, include_stop=include_stop, stop_tie=stop_tie)
         self.stop, self.include_stop, self.framer = list(stop), include_stop, framer
         self.min_tokens, self.max_tokens = min_tokens, max_tokens
         self.eos_ids = [] if ignore_eos else vocab.eos_ids

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def search(text: str, stops: Sequence[str], *, tie: str = "longest", minimum: int = 0) -> tuple[int, str] | None:
+def search(text: str, stops: Sequence[str], *, stop_tie: str = "longest", minimum: int = 0) -> tuple[int, str] | None:
     """(where the winning stop ends, the stop), or None. Only ends beyond `minimum` characters count."""
     for end in range(minimum + 1, len(text) + 1):
         ending = [stop for stop in stops if text[:end].endswith(stop)]
         if ending:
-            return end, ending[0] if tie == "list" else max(ending, key=len)
+            return end, ending[0] if stop_tie == "list" else max(ending, key=len)
     return None
 
 
@@ -28,10 +28,10 @@ def held(text: str, stops: Sequence[str]) -> str:
 
 
 def at_once(
-    text: str, stops: Sequence[str], *, include_stop: bool = False, tie: str = "longest", minimum: int = 0
+    text: str, stops: Sequence[str], *, include_stop: bool = False, stop_tie: str = "longest", minimum: int = 0
 ) -> tuple[str, str | None]:
     """(all the text a client may see, the stop that matched or None), with the end of the text known."""
-    found = search(text, stops, tie=tie, minimum=minimum)
+    found = search(text, stops, stop_tie=stop_tie, minimum=minimum)
     if found is None:
         return text, None
     end, stop = found
@@ -39,8 +39,8 @@ def at_once(
 
 
 class StopMatcher:
-    def __init__(self, stops: Sequence[str], *, include_stop: bool = False, tie: str = "longest") -> None:
-        self.stops, self.include_stop, self.tie = stops, include_stop, tie
+    def __init__(self, stops: Sequence[str], *, include_stop: bool = False, stop_tie: str = "longest") -> None:
+        self.stops, self.include_stop, self.stop_tie = stops, include_stop, stop_tie
         self.reset()
 
     def reset(self) -> None:
@@ -54,7 +54,9 @@ class StopMatcher:
         # What was fed armed before has been searched: no stop ends there.
         minimum = max(self.minimum, len(self.text))
         self.text += text
-        safe, stop = at_once(self.text, self.stops, include_stop=self.include_stop, tie=self.tie, minimum=minimum)
+        safe, stop = at_once(
+            self.text, self.stops, include_stop=self.include_stop, stop_tie=self.stop_tie, minimum=minimum
+        )
         if stop is None and not self.include_stop:
             safe = safe[: len(safe) - len(held(safe, self.stops))]
         piece, self.n_shown, self.over = safe[self.n_shown :], len(safe), stop is not None

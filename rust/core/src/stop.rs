@@ -422,7 +422,7 @@ mod tests {
         let refused = new(&[&long]).unwrap_err();
         assert!(matches!(refused, Error::Limit { limit: "stop_string_bytes", got: 1025, .. }), "{refused:?}");
         assert_eq!(Tie::from_name("list"), Ok(Tie::List));
-        assert!(matches!(Tie::from_name("first"), Err(Error::Parameter { field: "tie", .. })));
+        assert!(matches!(Tie::from_name("first"), Err(Error::Parameter { field: "stop_tie", .. })));
     }
 
     #[test]

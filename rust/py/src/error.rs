@@ -1,6 +1,7 @@
 //! What the binding's functions fail with, and the one place where it becomes a class of `logitwire.errors`.
 
 use logitwire_core::error::Error as CoreError;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -35,6 +36,11 @@ impl From<Error> for PyErr {
             error => Python::attach(|py| raised(py, &error).unwrap_or_else(|failure| failure)),
         }
     }
+}
+
+/// Of what is shared or has one owner: it is copied within a process, and made anew in another.
+pub(crate) fn not_pickled(class: &str, instead: &str) -> Error {
+    Error::Py(PyTypeError::new_err(format!("a {class} is not pickled: {instead}")))
 }
 
 fn raised(py: Python<'_>, error: &Error) -> PyResult<PyErr> {

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::error::Result;
+use crate::error::{Result, not_pickled};
 
 #[pyclass(module = "logitwire")]
 pub(crate) struct StopMatcher {
@@ -26,10 +26,10 @@ impl StopMatcher {
 #[pymethods]
 impl StopMatcher {
     #[new]
-    #[pyo3(signature = (stops, *, include_stop=false, tie="longest"))]
-    fn new(stops: Vec<Bound<'_, PyString>>, include_stop: bool, tie: &str) -> Result<Self> {
+    #[pyo3(signature = (stops, *, include_stop=false, stop_tie="longest"))]
+    fn new(stops: Vec<Bound<'_, PyString>>, include_stop: bool, stop_tie: &str) -> Result<Self> {
         let bytes: Vec<&str> = stops.iter().map(|stop| stop.to_str()).collect::<PyResult<_>>()?;
-        let set = Arc::new(StopSet::new(&bytes, Tie::from_name(tie)?)?);
+        let set = Arc::new(StopSet::new(&bytes, Tie::from_name(stop_tie)?)?);
         let text = if include_stop { StopText::Include } else { StopText::Exclude };
         Ok(Self { core: Core::new(set, text), stops: stops.into_iter().map(Bound::unbind).collect() })
     }
@@ -65,6 +65,18 @@ impl StopMatcher {
 
     pub(crate) fn copy(&self) -> Self {
         Self { core: self.core.clone(), stops: self.stops.clone() }
+    }
+
+    fn __copy__(&self) -> Self {
+        self.copy()
+    }
+
+    fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> Self {
+        self.copy()
+    }
+
+    fn __reduce__(&self) -> Result<()> {
+        Err(not_pickled("StopMatcher", "make it again from its stops"))
     }
 }
 

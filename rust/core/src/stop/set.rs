@@ -34,7 +34,7 @@ impl Tie {
             "longest" => Ok(Tie::Longest),
             "list" => Ok(Tie::List),
             _ => Err(Error::Parameter {
-                field: "tie",
+                field: "stop_tie",
                 value: format!("{name:?}"),
                 expected: "\"longest\" or \"list\"".into(),
             }),
