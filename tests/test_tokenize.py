@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import mmap
+import pickle
 import random
 import re
+import unicodedata
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import merge
 from reference.byte_level import BYTE_LEVEL, added_token, tokenizer_json
 
 import logitwire as lw
@@ -501,6 +507,131 @@ def test_from_transformers(kind: str, cleans_up: bool, texts: list[str]) -> None
             assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
 
 
+def test_of_several_templates_the_default() -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=word_piece())
+    for template, want in (
+        ({"default": "{{ messages }}", "tool_use": "x"}, "{{ messages }}"),
+        (None, None),
+    ):
+        theirs.chat_template = template
+        assert lw.Tokenizer.from_transformers(theirs).chat_template == want
+    for template, named in (
+        ({"rag": "x", "tool_use": "y"}, r"\(rag, tool_use\)"),
+        ({"default": 5}, "default"),
+        (5, "chat_template is no str"),
+    ):
+        theirs.chat_template = template
+        with pytest.raises(lw.TokenizerError, match=named):
+            lw.Tokenizer.from_transformers(theirs)
+
+
+def test_what_a_tokenizer_of_theirs_raises_is_raised() -> None:
+    class Theirs:
+        backend_tokenizer = word_piece()
+        eos_token = 5
+
+    with pytest.raises(lw.TokenizerError, match="eos_token is no str: int"):
+        lw.Tokenizer.from_transformers(Theirs())
+
+    class Failing(Theirs):
+        eos_token = None
+
+        @property
+        def clean_up_tokenization_spaces(self) -> bool:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        lw.Tokenizer.from_transformers(Failing())
+
+
+def sentencepiece_in_python(folder: Path, **options: Any) -> Any:
+    backend = pytest.importorskip("transformers.tokenization_utils_sentencepiece")
+    letters = [(letter, -1e6 - i, merge.NORMAL) for i, letter in enumerate("▁abehilo.,")]
+    words = [(piece, -1.0 - i, merge.NORMAL) for i, piece in enumerate(["he", "▁he", "ab", "▁▁", "hi"])]
+    head = [("<unk>", 0.0, merge.UNKNOWN), ("<s>", 0.0, merge.CONTROL), ("</s>", 0.0, merge.CONTROL)]
+    byte_pieces = [(f"<0x{byte:02X}>", 0.0, merge.BYTE) for byte in range(256)]
+    path = folder / "tokenizer.model"
+    path.write_bytes(merge.model_file([*head, *byte_pieces, *letters, *words], byte_fallback=True))
+    options = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"} | options
+    return backend.SentencePieceBackend(vocab_file=str(path), **options)
+
+
+@pytest.mark.parametrize("around", ["none", "bos", "eos", "bos_eos"])
+def test_from_a_sentencepiece_tokenizer_written_in_python(around: str, tmp_path: Path, texts: list[str]) -> None:
+    theirs = sentencepiece_in_python(
+        tmp_path, special_tokens_pattern=around, additional_special_tokens=["<|x|>", "hello there"]
+    )
+    ours = lw.Tokenizer.from_transformers(theirs)
+    assert (len(ours), ours.bos_id, ours.eos_ids) == (len(theirs), theirs.bos_token_id, [theirs.eos_token_id])
+    for text in [*texts, *mixtures(texts, 60, 9), "hello there<|x|> hi</s>  a"]:
+        for add in (True, False):
+            assert ours.encode(text, add_special_tokens=add, allow_special=True) == theirs.encode(
+                text, add_special_tokens=add
+            )
+    assert ours.decode(ours.encode("hello he, ab")) == "hello he, ab"
+
+
+def test_a_tokenizer_written_in_python_is_loaded_from_its_file(tmp_path: Path) -> None:
+    theirs = sentencepiece_in_python(tmp_path)
+
+    class WithoutModel:
+        vocab_file = theirs.vocab_file
+        added_tokens_decoder = theirs.added_tokens_decoder
+        encode = theirs.encode
+
+    assert lw.Tokenizer.from_transformers(WithoutModel()).encode("hehe") == theirs.encode("hehe")
+    (tmp_path / "vocab.txt").write_text("[UNK]\n")
+    WithoutModel.vocab_file = str(tmp_path / "vocab.txt")
+    with pytest.raises(lw.TokenizerError, match=r"vocab\.txt is no model of SentencePiece.*Tokenizer\.from_"):
+        lw.Tokenizer.from_transformers(WithoutModel())
+    WithoutModel.vocab_file = str(tmp_path / "nope")
+    with pytest.raises(FileNotFoundError, match="nope"):
+        lw.Tokenizer.from_transformers(WithoutModel())
+
+
+@pytest.mark.parametrize("change", [str.lower, str.strip, lambda text: text.replace(".", "")], ids=range(3))
+def test_a_tokenizer_that_changes_a_text_in_python_is_refused(change: Any, tmp_path: Path) -> None:
+    theirs = sentencepiece_in_python(tmp_path)
+    encode = theirs.encode
+    theirs.encode = lambda text, **options: encode(change(text), **options)
+    with pytest.raises(lw.TokenizerError, match="SentencePieceBackend changes a text in Python"):
+        lw.Tokenizer.from_transformers(theirs)
+
+
+@pytest.mark.parametrize("form", [None, "NFC"])
+def test_from_a_tiktoken_tokenizer_written_in_python(form: str | None, texts: list[str]) -> None:
+    """As Qwen's first was, and Kimi's is."""
+    tiktoken, transformers = pytest.importorskip("tiktoken"), pytest.importorskip("transformers")
+    pattern = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+"
+
+    class Theirs(transformers.PreTrainedTokenizer):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            special = {"<|endoftext|>": 300, "<|x|>": 302}
+            self.model = tiktoken.Encoding("theirs", pat_str=pattern, mergeable_ranks=RANKS, special_tokens=special)
+            super().__init__(**options)
+
+        @property
+        def vocab_size(self) -> int:
+            return 303
+
+        def get_vocab(self) -> dict[str, int]:
+            return {}
+
+        def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+            text = unicodedata.normalize(form, text) if form else text
+            return [302] * add_special_tokens + self.model.encode(text, allowed_special="all")
+
+        def build_inputs_with_special_tokens(self, ids: list[int], other: Any = None) -> list[int]:
+            return [302, *ids]
+
+    theirs = Theirs()
+    ours = lw.Tokenizer.from_transformers(theirs, eos_tokens=["<|endoftext|>"])
+    assert (len(ours), ours.eos_ids) == (303, [300])
+    for text in [*texts, *mixtures(texts, 60, 9), "he\u0301<|x|>hello"]:
+        assert ours.encode(text, allow_special=True) == theirs.encode(text)
+
+
 def rank_file(ranks: dict[bytes, int]) -> bytes:
     return b"".join(base64.b64encode(token) + b" %d\n" % rank for token, rank in ranks.items())
 
@@ -523,6 +654,70 @@ def test_from_tiktoken(tmp_path: Path, texts: list[str]) -> None:
     assert ours.eos_ids == [300]
     named = lw.Tokenizer.from_tiktoken(path, pattern="cl100k", special_tokens=special, eos_tokens=["<|x|>"])
     assert (named.encode("hello"), named.eos_ids) == ([260], [301])
+
+
+@pytest.mark.parametrize("token_id", [-1, -(2**31), 2**32, 2**63, 2**70, -(2**70), np.int64(-1)], ids=str)
+def test_an_id_that_no_vocabulary_has(token_id: int) -> None:
+    ours = OURS["gpt-2"]
+    assert ours.id_to_token(token_id) is None
+    assert (ours.decode([token_id]), ours.detokenizer().step(token_id)) == ("", "")
+    assert not ours.vocab.is_special(token_id)
+    with pytest.raises(lw.TokenIdError):
+        ours.vocab.token_bytes(token_id)
+    with pytest.raises(lw.ParameterError) as caught:
+        lw.Tokenizer.from_tiktoken(rank_file(RANKS), pattern="gpt2", special_tokens={"<s>": token_id})
+    assert caught.value.field == ("special_tokens" if token_id < 0 else "vocab_size")
+    for thing in ("5", 1.5, None):
+        with pytest.raises(TypeError):
+            ours.id_to_token(thing)  # type: ignore[arg-type]
+
+
+def test_special_tokens_in_any_mapping() -> None:
+    special = {"<s>": 300, "</s>": 301}
+    ours = lw.Tokenizer.from_tiktoken(rank_file(RANKS), pattern="gpt2", special_tokens=MappingProxyType(special))
+    assert ours.vocab.special_ids == [300, 301]
+    for thing in ([("<s>", 300)], "<s>", 5, {5: 300}, {"<s>": "x"}):
+        with pytest.raises(TypeError):
+            lw.Tokenizer.from_tiktoken(rank_file(RANKS), pattern="gpt2", special_tokens=thing)  # type: ignore[arg-type]
+
+
+def test_any_number_of_threads() -> None:
+    texts = ["hello", "world"]
+    assert OURS["gpt-2"].encode_batch(texts, threads=2**70) == OURS["gpt-2"].encode_batch(texts)
+    for threads in (0, -1, -(2**70)):
+        with pytest.raises(lw.ParameterError, match=str(threads)):
+            OURS["gpt-2"].encode_batch(texts, threads=threads)
+
+
+def test_two_tokens_of_one_id_are_named() -> None:
+    file = {
+        "version": "1.0",
+        "model": {"type": "WordLevel", "unk_token": "a", "vocab": {"a": 0, "z": 3, "b": 3, "c": 1, "y": 7, "x": 7}},
+    }
+    for _ in range(5):
+        with pytest.raises(lw.VocabError, match='id 3 stands for two tokens, "b" and "z"'):
+            lw.Tokenizer.from_json(json.dumps(file))
+
+
+def test_copies_and_pickles() -> None:
+    ours = OURS["gpt-2"]
+    for shared in (ours, ours.vocab):
+        assert copy.copy(shared) is copy.deepcopy(shared) is shared
+        assert copy.deepcopy([shared])[0] is shared
+    stream = ours.detokenizer()
+    ids = ours.encode("é", add_special_tokens=False)
+    shown = stream.step(ids[0])
+    matcher = lw.StopMatcher(["END"])
+    matcher.feed("xE")
+    for copied in (copy.copy, copy.deepcopy):
+        going_on, matching = copied(stream), copied(matcher)
+        assert shown + "".join(map(going_on.step, ids[1:])) + going_on.finish() == "é"
+        assert matching.feed("ND") == ("", "END")
+    assert matcher.feed("!") == ("E!", None)
+    for protocol in range(6):
+        for thing in (ours, ours.vocab, stream, matcher):
+            with pytest.raises(TypeError, match=f"{type(thing).__name__} is not pickled: "):
+                pickle.dumps(thing, protocol)
 
 
 FROM_FILE = {
@@ -715,6 +910,48 @@ def test_no_model_makes_a_special_token_of_what_was_typed(kind: str) -> None:
         1,
         "<s> a",
     )
+
+
+PANICS = {
+    "charsmap: it is no base64": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "!!"}},
+    "charsmap: it is cut short": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AA=="}},
+    "charsmap is no string": {
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": None}]}
+    },
+    "a FixedLength of 0": {
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "FixedLength", "length": 0}]}
+    },
+    "does not begin with": {"model": {"merges": ["a b"], "continuing_subword_prefix": "##"}},
+    "a merge, .#., does not": {"model": {"merges": [["a", "#"]], "continuing_subword_prefix": "##"}},
+    "a merge, .é., does not": {"model": {"merges": [["a", "é"]], "continuing_subword_prefix": "#"}},
+    "duplicate field": {},
+}
+
+
+@pytest.mark.parametrize("fault", PANICS)
+def test_what_the_library_would_panic_on_is_refused_before_it_does(
+    fault: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A panic that is caught still writes to the standard error of whoever loads the file."""
+    model = {
+        "type": "BPE",
+        "vocab": {token: i for i, token in enumerate(["a", "b", "ab", "##b", "#", "é"])},
+        "merges": [],
+    }
+    parts = dict(PANICS[fault])
+    file = json.dumps({"version": "1.0", "model": model | parts.pop("model", {}), **parts})
+    if fault == "duplicate field":
+        file = file[:-1] + ', "model": {}}'
+    with pytest.raises(lw.TokenizerError, match=fault):
+        lw.Tokenizer.from_json(file)
+    assert capfd.readouterr().err == ""
+
+
+def test_merges_of_tokens_with_a_prefix() -> None:
+    model = {"type": "BPE", "vocab": {"a": 0, "##b": 1, "ab": 2}, "continuing_subword_prefix": "##"}
+    for merges in (["a ##b"], [["a", "##b"]]):
+        file = json.dumps({"version": "1.0", "model": model | {"merges": merges}})
+        assert lw.Tokenizer.from_json(file).encode("ab") == [2] == tokenizers.Tokenizer.from_str(file).encode("ab").ids
 
 
 def test_what_the_library_would_make_too_much_of_is_refused_before_it_does() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, Protocol, Self, TypeAlias, final
+from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,10 @@ __version__: str
 
 @final
 class Vocab:
-    """Token ids and the bytes each stands for. Immutable, safe to share between threads."""
+    """Token ids and the bytes each stands for. Immutable, safe to share between threads.
+
+    A copy of it is it. It is not pickled (TypeError): make it again in the other process.
+    """
 
     @classmethod
     def from_bytes(
@@ -106,9 +109,16 @@ class Vocab:
     ) -> Detokenizer:
         """A new stream: see Detokenizer."""
 
+    def __copy__(self) -> Vocab: ...
+    def __deepcopy__(self, memo: Any, /) -> Vocab: ...
+    def __reduce__(self) -> NoReturn: ...
+
 @final
 class Tokenizer:
     """Text to token ids and back. Immutable, safe to share between threads.
+
+    A copy of it is it. It is not pickled (TypeError): it does not keep what it was made from, so load that in the other
+    process.
 
     Encoding gives the ids that Hugging Face's `tokenizers` 0.23 gives; decoding is ours. What is wrong with a source is
     a TokenizerError, VocabError or LimitError when it is loaded.
@@ -143,10 +153,11 @@ class Tokenizer:
         """From tiktoken's file of ranks (its path, or its bytes), which holds neither of the other two.
 
         pattern: the regular expression a text is cut at, as tiktoken has it, or the name of a known one: gpt2, r50k,
-        p50k, cl100k, o200k, llama3, llama4, qwen2, qwen35, tekken.
-        special_tokens: their ids.
+        p50k, cl100k, o200k, llama3, llama4, qwen2, qwen35, tekken. By the two names of Qwen's a text is first composed
+        (Unicode NFC), as Qwen's own code does before it asks tiktoken; by the regular expression itself it is not.
+        special_tokens: their ids, from 0.
 
-        Raises OSError if the file cannot be read.
+        Raises OSError if the file cannot be read, ParameterError on an id below 0.
         """
 
     @classmethod
@@ -172,10 +183,16 @@ class Tokenizer:
 
     @classmethod
     def from_transformers(cls, tokenizer: Any, /, *, eos_tokens: Sequence[str] | None = None) -> Tokenizer:
-        """From a tokenizer of transformers that has a `backend_tokenizer`, as nearly all have.
+        """From a tokenizer of transformers.
 
-        Its `eos_token`, `bos_token` and `chat_template` come along, and `clean_up_tokenization_spaces` where
-        transformers itself heeds it. A tokenizer written in Python raises TokenizerError: load its files instead.
+        Its `eos_token`, `bos_token` and `chat_template` come along (of several templates the one named "default"), and
+        `clean_up_tokenization_spaces` where transformers itself heeds it.
+
+        Nearly all have a `backend_tokenizer`. Of one written in Python its model is loaded (its `sp_model`, a
+        `tiktoken.Encoding` among its attributes, or else its `vocab_file` if that is a SentencePiece model) with its
+        added tokens, and must read a number of telling texts as it does. One that changes a text first (lower case,
+        punctuation) raises TokenizerError, and so does one with none of the three. Ids become text as the model has
+        it.
         """
 
     @property
@@ -212,8 +229,10 @@ class Tokenizer:
     ) -> list[list[int]]:
         """Token ids of each text, as `encode` gives them.
 
-        threads: at most so many, and never more than the machine runs at once (None: that many). Raises what `encode`
-        raises for the first text that fails, ParameterError on `threads` below 1. Releases the GIL.
+        threads: at most so many, and never more than the machine runs at once (None: that many).
+
+        Raises what `encode` raises for the first text that fails, ParameterError on `threads` below 1. Releases the
+        GIL.
         """
 
     def encode_with_offsets(
@@ -257,7 +276,7 @@ class Tokenizer:
         """The id of a token by its string in the file, such as `<|im_end|>` or `Ġthe`."""
 
     def id_to_token(self, token_id: int, /) -> str | None:
-        """The string of a token in the file, None if there is none: not its text, which `decode` gives."""
+        """The string of a token in the file, None if the vocabulary lacks the id. Its text is what `decode` gives."""
 
     @property
     def bos_id(self) -> int | None: ...
@@ -266,6 +285,10 @@ class Tokenizer:
     @property
     def chat_template(self) -> str | None:
         """The Jinja source that came with the tokenizer (from GGUF or transformers), or None."""
+
+    def __copy__(self) -> Tokenizer: ...
+    def __deepcopy__(self, memo: Any, /) -> Tokenizer: ...
+    def __reduce__(self) -> NoReturn: ...
 
 @final
 class Detokenizer:
@@ -283,7 +306,8 @@ class Detokenizer:
 
     prompt_ids: the stream goes on after this prompt, of which it shows nothing again: a leading space stays, and a
     character that the prompt left unfinished is finished. Without it the text begins with the stream, and a vocabulary
-    that marks word beginnings (SentencePiece) drops the first one's space.
+    that marks word beginnings (SentencePiece) drops the first one's space. (`Batch.add` is given the prompt's ids
+    whatever the text does, so there `continuation` says whether it goes on after them.)
 
     stop: stop strings, or a StopMatcher with options of its own, to which the stream adds less than a call of
     `StopMatcher.feed` does. Text is then what is safe to show, and nothing after a match.
@@ -322,9 +346,11 @@ class Detokenizer:
         """Forget the stream; it is new and fresh."""
 
     def copy(self) -> Detokenizer:
-        """A stream of its own that goes on from here."""
+        """A stream of its own that goes on from here. Neither is pickled (TypeError): start one by `prompt_ids`."""
 
     def __copy__(self) -> Detokenizer: ...
+    def __deepcopy__(self, memo: Any, /) -> Detokenizer: ...
+    def __reduce__(self) -> NoReturn: ...
 
 @final
 class StopMatcher:
@@ -340,11 +366,15 @@ class StopMatcher:
     """
 
     def __new__(
-        cls, stops: Sequence[str], *, include_stop: bool = False, tie: Literal["longest", "list"] = "longest"
+        cls,
+        stops: Sequence[str],
+        *,
+        include_stop: bool = False,
+        stop_tie: Literal["longest", "list"] = "longest",
     ) -> Self:
         """include_stop: the text ends with the stop, and nothing is ever held back.
 
-        tie: which of the stops that end together counts, "longest" or the first in the "list", as in vLLM.
+        stop_tie: which of the stops that end together counts, "longest" or the first in the "list", as in vLLM.
 
         Raises ParameterError on an empty stop, LimitError on more than 16 stops or one over 1,024 bytes.
         """
@@ -371,7 +401,14 @@ class StopMatcher:
         """Forget the stream."""
 
     def copy(self) -> StopMatcher:
-        """Another matcher at the same place of the same stream. Compiled stops are shared."""
+        """Another matcher at the same place of the same stream. Compiled stops are shared.
+
+        Neither is pickled (TypeError): make one from the `stops`.
+        """
+
+    def __copy__(self) -> StopMatcher: ...
+    def __deepcopy__(self, memo: Any, /) -> StopMatcher: ...
+    def __reduce__(self) -> NoReturn: ...
 
 def apply_mask(logits: _Logits, mask: NDArray[np.int32], /) -> None:
     """Set each logit whose mask bit is 0 to -inf, in place.
@@ -737,7 +774,7 @@ class Batch:
         min_tokens: 0 <= min_tokens <= max_tokens; within as many tokens nothing else ends it: ids that would are not
             drawn, stop strings that end there are text. A row left without a token has status EMPTY.
         stop: stop strings, as in StopMatcher. Or a StopMatcher made once for many requests, with its own include_stop
-            and tie; what it has seen does not count.
+            and stop_tie; what it has seen does not count.
         include_stop: the text ends with the stop string.
         stop_token_ids: ids that end it without text, like the vocabulary's eos ids, which `ignore_eos` disarms.
         skip_special_tokens, byte_fallback: as in Detokenizer.

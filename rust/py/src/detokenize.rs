@@ -6,7 +6,7 @@ use logitwire_core::vocab::Gate;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 
-use crate::error::Result;
+use crate::error::{Result, not_pickled};
 use crate::ids::{any_id, any_ids};
 use crate::stop::{StopMatcher, Stops};
 use crate::vocab::Vocab;
@@ -190,5 +190,13 @@ impl Detokenizer {
 
     fn __copy__(&self) -> Self {
         self.copy()
+    }
+
+    fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> Self {
+        self.copy()
+    }
+
+    fn __reduce__(&self) -> Result<()> {
+        Err(not_pickled("Detokenizer", "start one after the ids so far, by prompt_ids"))
     }
 }

@@ -8,7 +8,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyList, PyString};
 
 use crate::error::{Error, Result};
 
-/// The integers of an iterable; one beyond 64 bits is the nearest that fits, and so in no vocabulary.
+/// The integers of an iterable.
 pub(crate) fn integers(ids: &Bound<'_, PyAny>) -> Result<Vec<i64>> {
     if ids.is_instance_of::<PyString>() || ids.is_instance_of::<PyBytes>() || ids.is_instance_of::<PyByteArray>() {
         return Err(PyTypeError::new_err("expected an iterable of integers, not text").into());
@@ -22,7 +22,8 @@ pub(crate) fn integers(ids: &Bound<'_, PyAny>) -> Result<Vec<i64>> {
     ids.try_iter()?.map(|id| integer(&id?)).collect()
 }
 
-fn integer(id: &Bound<'_, PyAny>) -> Result<i64> {
+/// One beyond 64 bits is the nearest that fits, and so in no vocabulary.
+pub(crate) fn integer(id: &Bound<'_, PyAny>) -> Result<i64> {
     match id.extract::<i64>() {
         Ok(id) => Ok(id),
         Err(error) if error.is_instance_of::<PyOverflowError>(id.py()) => {
@@ -63,9 +64,5 @@ pub(crate) fn any_ids(ids: &Bound<'_, PyAny>) -> Result<Vec<u32>> {
 
 /// One id as a stream takes it: what is no u32 is in no vocabulary either.
 pub(crate) fn any_id(id: &Bound<'_, PyAny>) -> Result<u32> {
-    match id.extract::<i64>() {
-        Ok(id) => Ok(u32::try_from(id).unwrap_or(u32::MAX)),
-        Err(error) if error.is_instance_of::<PyOverflowError>(id.py()) => Ok(u32::MAX),
-        Err(error) => Err(error.into()),
-    }
+    Ok(u32::try_from(integer(id)?).unwrap_or(u32::MAX))
 }

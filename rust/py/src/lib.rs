@@ -15,6 +15,7 @@ mod stop;
 mod template;
 mod texts;
 mod tokenize;
+mod transformers;
 mod vocab;
 
 use pyo3::prelude::*;

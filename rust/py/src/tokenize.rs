@@ -1,7 +1,5 @@
 //! `Tokenizer` for Python.
 
-use std::collections::HashMap;
-
 use logitwire_core::convert::{self, Converted};
 use logitwire_core::error::{Error as CoreError, Result as CoreResult};
 use logitwire_core::limits::Limits;
@@ -9,13 +7,14 @@ use logitwire_core::tokenize::{Details, EncodeOptions, IdsWithOffsets, Tokenizer
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyBytes, PyString, PyType};
+use pyo3::types::{PyBytes, PyMapping, PyString, PyType};
 
 use crate::detokenize::{Detokenizer, options};
-use crate::error::Result;
+use crate::error::{Result, not_pickled};
 use crate::gguf::Gguf;
-use crate::ids::any_ids;
+use crate::ids::{any_id, any_ids, integer};
 use crate::stop::Stops;
+use crate::transformers;
 use crate::vocab::Vocab;
 
 /// Encoding a shorter text is over before another thread could use the time.
@@ -65,10 +64,10 @@ impl Tokenizer {
         _class: &Bound<'_, PyType>,
         ranks: &Bound<'_, PyAny>,
         pattern: &str,
-        special_tokens: Option<HashMap<String, u32>>,
+        special_tokens: Option<&Bound<'_, PyAny>>,
         eos_tokens: Option<Vec<String>>,
     ) -> Result<Self> {
-        let special_tokens: Vec<_> = special_tokens.unwrap_or_default().into_iter().collect();
+        let special_tokens = special_tokens.map(ids_by_token).transpose()?.unwrap_or_default();
         converted(ranks, eos_tokens, |ranks| convert::tiktoken(ranks, pattern, &special_tokens))
     }
 
@@ -109,30 +108,7 @@ impl Tokenizer {
         tokenizer: &Bound<'_, PyAny>,
         eos_tokens: Option<Vec<String>>,
     ) -> Result<Self> {
-        let text =
-            |name: &str| -> Result<Option<String>> { Ok(optional(tokenizer, name)?.and_then(|v| v.extract().ok())) };
-        let is_set = |name: &str| -> Result<bool> {
-            Ok(optional(tokenizer, name)?.is_some_and(|v| v.is_truthy().unwrap_or(false)))
-        };
-        let Some(backend) = optional(tokenizer, "backend_tokenizer")? else {
-            let kind = tokenizer.get_type().name()?;
-            let what = format!(
-                "{kind} has no `backend_tokenizer`: a tokenizer written in Python is not supported (load its files: \
-                 Tokenizer.from_sentencepiece(tokenizer.vocab_file), Tokenizer.from_tiktoken, Tokenizer.from_tekken)"
-            );
-            return Err(CoreError::Tokenizer { what }.into());
-        };
-        // transformers does not clean up after byte pairs, unless told to in so many words.
-        let is_bpe = backend.getattr("model")?.get_type().name()? == "BPE";
-        let clean_up_spaces = is_set("clean_up_tokenization_spaces")?
-            && (!is_bpe || is_set("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")?);
-        let details = Details {
-            eos_tokens: eos_tokens.or(text("eos_token")?.map(|token| vec![token])),
-            bos_token: text("bos_token")?,
-            chat_template: text("chat_template")?,
-            clean_up_spaces,
-        };
-        load(&backend.call_method0("to_str")?, details)
+        Ok(transformers::load(tokenizer, eos_tokens)?.into())
     }
 
     #[getter]
@@ -162,13 +138,18 @@ impl Tokenizer {
         texts: &Bound<'_, PyAny>,
         add_special_tokens: bool,
         allow_special: bool,
-        threads: Option<i64>,
+        threads: Option<&Bound<'_, PyAny>>,
     ) -> Result<Vec<Vec<u32>>> {
         let threads = match threads {
             None => usize::MAX,
-            Some(threads) => usize::try_from(threads).ok().filter(|threads| *threads > 0).ok_or_else(|| {
-                CoreError::Parameter { field: "threads", value: threads.to_string(), expected: "at least 1".into() }
-            })?,
+            Some(given) => {
+                let wrong = || CoreError::Parameter {
+                    field: "threads",
+                    value: given.to_string(),
+                    expected: "at least 1".into(),
+                };
+                usize::try_from(integer(given)?).ok().filter(|threads| *threads > 0).ok_or_else(wrong)?
+            }
         };
         if texts.is_instance_of::<PyString>() {
             return Err(PyTypeError::new_err("expected an iterable of str, not one str").into());
@@ -223,8 +204,8 @@ impl Tokenizer {
     }
 
     #[pyo3(signature = (token_id, /))]
-    fn id_to_token(&self, token_id: i64) -> Option<String> {
-        u32::try_from(token_id).ok().and_then(|id| self.core.id_to_token(id))
+    fn id_to_token(&self, token_id: &Bound<'_, PyAny>) -> Result<Option<String>> {
+        Ok(self.core.id_to_token(any_id(token_id)?))
     }
 
     #[getter]
@@ -240,6 +221,18 @@ impl Tokenizer {
     #[getter]
     fn chat_template(&self) -> Option<&str> {
         self.core.chat_template()
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    fn __reduce__(&self) -> Result<()> {
+        Err(not_pickled("Tokenizer", "load it from its file where it is needed"))
     }
 
     fn __repr__(&self) -> String {
@@ -268,13 +261,24 @@ fn converted(
     file.py().detach(|| Ok(Core::from_converted(convert(bytes)?, eos_tokens)?.into()))
 }
 
-/// An attribute, None: it is not there, or it is None.
-fn optional<'py>(object: &Bound<'py, PyAny>, name: &str) -> Result<Option<Bound<'py, PyAny>>> {
-    Ok(object.getattr_opt(name)?.filter(|value| !value.is_none()))
+/// Tokens and the ids they are to have, in the order given.
+fn ids_by_token(tokens: &Bound<'_, PyAny>) -> Result<Vec<(String, u32)>> {
+    let tokens = tokens.cast::<PyMapping>().map_err(|_| PyTypeError::new_err("special_tokens: expected a mapping"))?;
+    let one = |(token, id): (String, Bound<'_, PyAny>)| match integer(&id)? {
+        // Too large a one is beyond the limit of a vocabulary.
+        found @ 0.. => Ok((token, u32::try_from(found).unwrap_or(u32::MAX))),
+        _ => Err(CoreError::Parameter {
+            field: "special_tokens",
+            value: format!("{id} for {token:?}"),
+            expected: "ids from 0".into(),
+        }
+        .into()),
+    };
+    tokens.items()?.iter().map(|item| one(item.extract()?)).collect()
 }
 
 /// The bytes of a file, or those given. Python opens it, so that its error names it; one too large is not read to its end.
-fn read_file<'py>(path: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+pub(crate) fn read_file<'py>(path: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
     let py = path.py();
     // `open` takes descriptors too; a file is named here.
     let path = py.import("os")?.call_method1("fspath", (path,))?;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::detokenize::{Detokenizer, options};
-use crate::error::Result;
+use crate::error::{Result, not_pickled};
 use crate::ids::{any_id, token_ids};
 use crate::stop::Stops;
 use crate::texts::Texts;
@@ -88,6 +88,18 @@ impl Vocab {
     #[getter]
     fn decoder(&self) -> &'static str {
         if self.core.is_compiled() { "compiled" } else { "window" }
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    fn __reduce__(&self) -> Result<()> {
+        Err(not_pickled("Vocab", "make it again where it is needed"))
     }
 
     fn __repr__(&self) -> String {
