@@ -192,6 +192,7 @@ impl JsonMachine {
         fuel: &mut Fuel,
     ) -> Result<Self> {
         let start = State { reading: Reading::After { blanks: 0 }, stack: ROOT, text: 0 };
+        terminals.keep();
         let learned = Learned::default();
         let schema = Arc::new(schema);
         terminals.keep();
