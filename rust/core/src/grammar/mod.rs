@@ -14,6 +14,7 @@ pub mod number;
 pub mod partial;
 pub mod partition;
 pub mod reader;
+pub mod regex;
 pub mod schema;
 pub mod signature;
 pub mod term;

@@ -11,10 +11,10 @@ const MEMBERS: Span = Span { start: 0, len: 0 };
 
 /// `body{min,max}`, as which a term may be seen.
 #[derive(Clone, Copy)]
-struct Count {
-    body: TermId,
-    min: u32,
-    max: u32,
+pub(super) struct Count {
+    pub(super) body: TermId,
+    pub(super) min: u32,
+    pub(super) max: u32,
     is_repeat: bool,
 }
 
@@ -104,7 +104,7 @@ impl Terms {
     }
 
     /// A term's first part and the rest.
-    fn split(&self, t: TermId) -> (TermId, TermId) {
+    pub(super) fn split(&self, t: TermId) -> (TermId, TermId) {
         match self.term(t) {
             Term::Concat(head, tail) => (head, tail),
             _ => (t, Self::EPSILON),
@@ -112,7 +112,7 @@ impl Terms {
     }
 
     /// A term as a counter. Every term is `t{1,1}`.
-    fn count(&self, t: TermId) -> Count {
+    pub(super) fn count(&self, t: TermId) -> Count {
         match self.term(t) {
             Term::Repeat(body, min, max) => Count { body, min, max, is_repeat: true },
             Term::Alternation(span) => match *self.members(span) {

@@ -1,6 +1,7 @@
 //! Terms over code points: classes, concatenation, alternation, intersection, complement and counters, each made once.
 //! `build` makes them in a normal form, `derivative` reads, `alive` asks whether anything can still follow, `clip` forgets
-//! counters out of reach, `texts` lists. Patterns, numbers, bytes and vocabularies are not known here.
+//! counters out of reach, `texts` lists, `restrict` and `reverse` make
+//! terms of terms. Patterns, numbers, bytes and vocabularies are not known here.
 //!
 //! A term stands for a set of texts. Terms are ids into one arena, so that no tree is walked to compare or to drop one, and
 //! nothing here recurses. Building never fails and costs little more than what it is given; its steps are counted, and the
@@ -13,6 +14,8 @@ mod class;
 mod clip;
 mod derivative;
 mod leading;
+mod restrict;
+mod reverse;
 #[cfg(test)]
 mod tests;
 mod texts;

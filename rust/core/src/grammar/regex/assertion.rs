@@ -1,0 +1,308 @@
+//! A tree with assertions to a term without. What may follow a place is carried from the end of the pattern to its start,
+//! so a look-ahead there is an intersection. What stands before a place is told apart only as far as the pattern asks: by
+//! the last character's class, or that there is none. A longer look-behind is a look-ahead of the pattern read backwards.
+
+use super::Anchored;
+use super::escape::{error, negated};
+use super::parser::{Node, Piece, Tree};
+use crate::error::Result;
+use crate::grammar::hash::Set;
+use crate::grammar::term::{TermId, Terms, UNBOUNDED};
+use crate::limits::{Fuel, Limits, within};
+
+/// What may stand before a place: nothing (the first), or one of some disjoint classes that make up all code points. A
+/// pattern that does not ask has only the first, which then stands for all.
+struct Places {
+    /// Those behind the first.
+    atoms: Vec<Atom>,
+}
+
+struct Atom {
+    class: TermId,
+    /// The classes a pattern asks about that it lies in.
+    inside: Vec<TermId>,
+}
+
+/// Of each place what may follow, to the end of the text.
+type Follows = Vec<TermId>;
+
+enum Task {
+    /// Put a piece before what follows.
+    Prepend(Piece),
+    /// The branches of an alternation, one after the other: which, what follows all, what the earlier ones gave.
+    Branch(usize, usize, Follows, Vec<Follows>),
+    /// The body of a look-ahead is done: whether it is negative, and what follows it.
+    Looked(bool, Follows),
+    /// The body of a repetition, so many times more: optional rounds, then those that must be; and what follows all.
+    Round(Piece, u32, u32, Follows),
+    /// An optional round is done; the same.
+    Optional(Piece, u32, u32, Follows),
+}
+
+/// The term of a tree.
+pub(super) fn term(mut tree: Tree, anchored: Anchored, terms: &mut Terms, fuel: &mut Fuel) -> Result<TermId> {
+    let around = if anchored == Anchored::Search { Terms::ANY } else { Terms::EPSILON };
+    if let Piece::Term(t) = tree.root {
+        let behind = terms.concat(t, around);
+        return Ok(terms.concat(around, behind));
+    }
+    let nodes = reachable(&tree);
+    let look = |wanted: bool| {
+        nodes.iter().find_map(|&node| match tree.nodes[node] {
+            Node::Look { behind, position, .. } if behind == wanted => Some(position),
+            _ => None,
+        })
+    };
+    let is_backwards = match (look(true), look(false)) {
+        (Some(position), Some(_)) => {
+            let what = "a look-behind of more than one character beside a look-ahead is not supported";
+            return Err(error(position, what));
+        }
+        (position, _) => position.is_some(),
+    };
+    if is_backwards {
+        turn(&mut tree, &nodes, terms, fuel)?;
+    }
+    let places = Places::new(&tree, &nodes, terms);
+    let follows = places.compile(&tree, vec![around; places.atoms.len() + 1], terms, fuel)?;
+    let term = match anchored {
+        Anchored::Full => follows[0],
+        Anchored::Search => places.anywhere(&follows, terms),
+    };
+    if is_backwards { terms.reverse(term, fuel) } else { Ok(term) }
+}
+
+/// The nodes that are part of the pattern: a quantifier may have dropped some.
+fn reachable(tree: &Tree) -> Vec<usize> {
+    let mut seen = Set::default();
+    let mut todo = vec![tree.root];
+    let mut nodes = Vec::new();
+    while let Some(piece) = todo.pop() {
+        let Piece::Node(node) = piece else { continue };
+        if !seen.insert(node) {
+            continue;
+        }
+        nodes.push(node);
+        match &tree.nodes[node] {
+            Node::Concat(pieces) | Node::Alternation(pieces) => todo.extend_from_slice(pieces),
+            Node::Repeat { body, .. } | Node::Look { body, .. } => todo.push(*body),
+            Node::Edge { .. } | Node::Word { .. } => {}
+        }
+    }
+    nodes
+}
+
+/// Turns a tree round: it then matches what it did, read backwards.
+fn turn(tree: &mut Tree, nodes: &[usize], terms: &mut Terms, fuel: &mut Fuel) -> Result<()> {
+    let mut turned = |piece: &mut Piece| {
+        if let Piece::Term(t) = piece {
+            *t = terms.reverse(*t, fuel)?;
+        }
+        Ok(())
+    };
+    for &node in nodes {
+        match &mut tree.nodes[node] {
+            Node::Concat(pieces) => {
+                pieces.iter_mut().try_for_each(&mut turned)?;
+                pieces.reverse();
+            }
+            Node::Alternation(pieces) => pieces.iter_mut().try_for_each(&mut turned)?,
+            Node::Repeat { body, .. } => turned(body)?,
+            Node::Look { behind, body, .. } => {
+                *behind = !*behind;
+                turned(body)?;
+            }
+            Node::Edge { behind, .. } => *behind = !*behind,
+            Node::Word { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+impl Places {
+    fn new(tree: &Tree, nodes: &[usize], terms: &mut Terms) -> Self {
+        let asked = |&node: &usize| match tree.nodes[node] {
+            Node::Edge { behind: true, class, .. } | Node::Word { class, .. } => Some(class),
+            _ => None,
+        };
+        let mut classes: Vec<TermId> = nodes.iter().filter_map(asked).collect();
+        if classes.is_empty() {
+            return Self { atoms: Vec::new() };
+        }
+        classes.sort_unstable();
+        classes.dedup();
+        let mut starts: Vec<u32> = classes.iter().flat_map(|&class| terms.boundaries(class)).copied().collect();
+        starts.push(0);
+        starts.sort_unstable();
+        starts.dedup();
+        let mut atoms: Vec<(Vec<TermId>, Vec<(u32, u32)>)> = Vec::new();
+        for (i, &low) in starts.iter().enumerate() {
+            let high = starts.get(i + 1).map_or(u32::from(char::MAX), |next| next - 1);
+            let holds = |&class: &TermId| {
+                let ranges = terms.ranges(class).unwrap_or(&[]);
+                ranges.iter().any(|range| range.0 <= low && low <= range.1)
+            };
+            let inside: Vec<TermId> = classes.iter().copied().filter(holds).collect();
+            match atoms.iter_mut().find(|atom| atom.0 == inside) {
+                Some(atom) => atom.1.push((low, high)),
+                None => atoms.push((inside, vec![(low, high)])),
+            }
+        }
+        let atoms = atoms.into_iter().map(|(inside, ranges)| Atom { class: terms.class(&ranges), inside }).collect();
+        Self { atoms }
+    }
+
+    /// Whether what stands before a place is in a class. Before the first place stands nothing.
+    fn is_in(&self, place: usize, class: TermId) -> bool {
+        place.checked_sub(1).is_some_and(|atom| self.atoms[atom].inside.contains(&class))
+    }
+
+    /// Texts with one of what follows anywhere in them.
+    fn anywhere(&self, follows: &Follows, terms: &mut Terms) -> TermId {
+        if follows.iter().all(|&t| t == follows[0]) {
+            return terms.concat(Terms::ANY, follows[0]);
+        }
+        let mut found = vec![follows[0]];
+        for (class, rest) in self.groups(follows, terms) {
+            let rest = terms.concat(class, rest);
+            found.push(terms.concat(Terms::ANY, rest));
+        }
+        terms.alternation(found)
+    }
+
+    /// The classes of last characters that differ in what follows.
+    fn groups(&self, follows: &Follows, terms: &mut Terms) -> Vec<(TermId, TermId)> {
+        let mut groups: Vec<(Vec<TermId>, TermId)> = Vec::new();
+        for (atom, &rest) in self.atoms.iter().zip(&follows[1..]) {
+            match groups.iter_mut().find(|group| group.1 == rest) {
+                Some(group) => group.0.push(atom.class),
+                None => groups.push((vec![atom.class], rest)),
+            }
+        }
+        groups.into_iter().map(|(classes, rest)| (terms.alternation(classes), rest)).collect()
+    }
+
+    fn compile(&self, tree: &Tree, follows: Follows, terms: &mut Terms, fuel: &mut Fuel) -> Result<Follows> {
+        let mut follows = follows;
+        let mut tasks = vec![Task::Prepend(tree.root)];
+        let mut paid = terms.work();
+        while let Some(task) = tasks.pop() {
+            fuel.spend(1 + terms.work() - paid)?;
+            paid = terms.work();
+            within("grammar_memory_bytes", terms.bytes(), Limits::DEFAULT.grammar_memory_bytes)?;
+            match task {
+                Task::Prepend(Piece::Term(t)) => follows = self.prepend(t, follows, terms),
+                Task::Prepend(Piece::Node(node)) => match &tree.nodes[node] {
+                    Node::Concat(pieces) => tasks.extend(pieces.iter().map(|&piece| Task::Prepend(piece))),
+                    Node::Alternation(_) => tasks.push(Task::Branch(node, 0, follows.clone(), Vec::new())),
+                    Node::Repeat { max: UNBOUNDED, position, .. } => {
+                        let what = "an assertion inside a repetition without an upper bound is not supported; give it one, or \
+                                    move the assertion out";
+                        return Err(error(*position, what));
+                    }
+                    Node::Repeat { body, min, max, .. } => {
+                        tasks.push(Task::Round(*body, max - min, *min, follows.clone()));
+                    }
+                    Node::Look { negative, body, .. } => {
+                        tasks.push(Task::Looked(*negative, follows));
+                        tasks.push(Task::Prepend(*body));
+                        follows = vec![Terms::ANY; self.atoms.len() + 1];
+                    }
+                    Node::Edge { behind: true, negative, class, at_edge } => {
+                        for (place, rest) in follows.iter_mut().enumerate() {
+                            let holds = if place == 0 { *at_edge } else { self.is_in(place, *class) };
+                            if holds == *negative {
+                                *rest = Terms::EMPTY;
+                            }
+                        }
+                    }
+                    Node::Edge { behind: false, negative, class, at_edge } => {
+                        let (class, at_edge) = match negative {
+                            true => (complement(*class, terms), !at_edge),
+                            false => (*class, *at_edge),
+                        };
+                        for rest in &mut follows {
+                            *rest = terms.beginning(*rest, class, at_edge);
+                        }
+                    }
+                    Node::Word { negative, class } => {
+                        let other = complement(*class, terms);
+                        for (place, rest) in follows.iter_mut().enumerate() {
+                            *rest = match self.is_in(place, *class) == *negative {
+                                true => terms.beginning(*rest, *class, false),
+                                false => terms.beginning(*rest, other, true),
+                            };
+                        }
+                    }
+                },
+                Task::Branch(node, done, after, mut results) => {
+                    let Node::Alternation(pieces) = &tree.nodes[node] else { continue };
+                    if done > 0 {
+                        results.push(std::mem::take(&mut follows));
+                    }
+                    follows = match pieces.get(done) {
+                        Some(&piece) => {
+                            let follows = after.clone();
+                            tasks.push(Task::Branch(node, done + 1, after, results));
+                            tasks.push(Task::Prepend(piece));
+                            follows
+                        }
+                        None => {
+                            let any = |place: usize| {
+                                terms.alternation(results.iter().map(|follows| follows[place]).collect())
+                            };
+                            (0..=self.atoms.len()).map(any).collect()
+                        }
+                    };
+                }
+                Task::Looked(negative, after) => {
+                    for (rest, looked) in follows.iter_mut().zip(after) {
+                        let asked = if negative { terms.complement(*rest) } else { *rest };
+                        *rest = terms.intersection(vec![asked, looked]);
+                    }
+                }
+                Task::Round(body, optional, required, after) => {
+                    // Each optional round joins what follows all of them, the innermost first.
+                    if let Some(fewer) = optional.checked_sub(1) {
+                        tasks.push(Task::Optional(body, fewer, required, after));
+                        tasks.push(Task::Prepend(body));
+                    } else if let Some(fewer) = required.checked_sub(1) {
+                        tasks.push(Task::Round(body, 0, fewer, after));
+                        tasks.push(Task::Prepend(body));
+                    }
+                }
+                Task::Optional(body, optional, required, after) => {
+                    for (rest, &after) in follows.iter_mut().zip(&after) {
+                        *rest = terms.alternation(vec![*rest, after]);
+                    }
+                    tasks.push(Task::Round(body, optional, required, after));
+                }
+            }
+        }
+        fuel.spend(terms.work() - paid)?;
+        Ok(follows)
+    }
+
+    /// `t` before what follows: which of it may, its last character says, or if it has none, what stands before it.
+    fn prepend(&self, t: TermId, follows: Follows, terms: &mut Terms) -> Follows {
+        if follows.iter().all(|&rest| rest == follows[0]) {
+            let rest = terms.concat(t, follows[0]);
+            return vec![rest; follows.len()];
+        }
+        let groups = self.groups(&follows, terms);
+        let filled = terms.non_empty(t);
+        let mut texts = Vec::with_capacity(groups.len());
+        for &(class, rest) in &groups {
+            let ending = if groups.len() == 1 { filled } else { terms.ending(filled, class) };
+            texts.push(terms.concat(ending, rest));
+        }
+        let texts = terms.alternation(texts);
+        let is_nullable = terms.is_nullable(t);
+        follows.iter().map(|&rest| if is_nullable { terms.alternation(vec![texts, rest]) } else { texts }).collect()
+    }
+}
+
+fn complement(class: TermId, terms: &mut Terms) -> TermId {
+    let ranges = negated(terms.ranges(class).unwrap_or(&[]));
+    terms.class(&ranges)
+}
