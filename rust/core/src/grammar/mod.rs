@@ -5,6 +5,7 @@
 
 pub mod alternatives;
 pub mod automaton;
+pub mod format;
 pub mod hash;
 pub mod index;
 pub mod json;
