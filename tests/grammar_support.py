@@ -133,12 +133,15 @@ def walk(
     grammar: Grammar,
     rng: random.Random,
     *,
+    prefix: bytes = b"",
     length: int = 60,
     every: Callable[[Matcher], NDArray[np.bool_]] = bits,
     vocab: lw.Vocab = VOCAB,
 ) -> bytes | None:
-    """A text sampled from nothing but masks; None if it was not done after so many tokens. No mask is empty."""
-    matcher, text = grammar.matcher(), b""
+    """A text sampled from nothing but masks, after a prefix; None if it was not done after so many tokens. No mask is
+    empty."""
+    matcher, text = grammar.matcher(), prefix
+    assert not prefix or matcher.accept_bytes(prefix)
     for n in range(length):
         mask = every(matcher)
         allowed = np.flatnonzero(mask)

@@ -44,10 +44,15 @@ def is_valid(judge: Any, text: str | bytes) -> bool | None:
 def test_what_is_sampled_is_valid(name: str) -> None:
     rng, schema = random.Random(name), SCHEMAS[name]
     judge, done = validator(json.dumps(schema)), 0
+    instances = Instances(loads(json.dumps(schema)), rng)
     for options in ({}, {"spelling": "canonical"}, {"property_order": "schema"}):
         grammar = compiled(schema, **options)
-        for _ in range(12):
-            text = walk(grammar, rng)
+        for _ in range(16):
+            # Names that are required are seldom sampled: half of the walks begin as an instance does.
+            begun = next(respelled(instances.draw(), rng)).encode()
+            begun = begun[: rng.randrange(len(begun) + 1)]
+            is_begun = rng.random() < 0.5 and bool(begun) and grammar.matcher().accept_bytes(begun)
+            text = walk(grammar, rng, prefix=begun if is_begun else b"")
             if text is not None:
                 done += 1
                 assert is_valid(judge, text) is not False, (name, text)
