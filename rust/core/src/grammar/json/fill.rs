@@ -103,6 +103,15 @@ impl JsonMachine {
         filled
     }
 
+    /// The same without the cache.
+    #[cfg(test)]
+    pub(super) fn fill_fresh(&mut self, state: State, mask: &mut [u32], fuel: &mut Fuel) -> Result<()> {
+        self.fuel = *fuel;
+        let filled = self.fill_with(state, mask, false);
+        *fuel = self.fuel;
+        filled
+    }
+
     fn fill_with(&mut self, state: State, mask: &mut [u32], cached: bool) -> Result<()> {
         let blanks = state.reading.blanks();
         let canonical = State { reading: self.canonical_reading(state.reading)?, text: 0, ..state };

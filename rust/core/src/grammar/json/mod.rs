@@ -10,6 +10,8 @@ mod frame;
 mod key;
 mod names;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
