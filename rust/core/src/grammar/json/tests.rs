@@ -13,14 +13,111 @@ fn fuel() -> Fuel {
 fn vocab() -> Arc<Vocab> {
     let mut tokens: Vec<Vec<u8>> = (0..=255_u8).map(|byte| vec![byte]).collect();
     let more = [
-        "\"}", "\":", "\": ", "\",", "\", \"", "\",\"", "{\"", "{\"a\":", "[{", "}]", "}}", "]]", "[[", "true", "false", "null", "tr", "ue", "1.0",
-        "12", "-1", "0.5", "1e", "E+", "ab", "abc", "a\":1,\"a", "\":1,\"b\":", "\":1,\"a\":", "\":0,\"zz\":1", "  ", "\n  ", " \t\r\n", "        ",
-        "\\\"", "\\u00", "\\ud83d", "\\ude00", "\\n", "\\", "\\u", "é", "漢", "漢字", "😀", "a\"", "ab\"", "abc\":", "b\"", "x\"}", "zz\"", "kind\"",
-        "\"kind\":\"", "cat", "dog", "\"cat\"", "c\"", "\"]", "\"],", ", ", ",", "1,", "1]", "1}", "}, {", "},{\"", "\"\"", "\"\":", "[]", "{}", "{ }",
-        "\"a\"", "\"a\": ", "\"a\":\"", "\"b\"", " \"", "1 ", "null}", "e1", ".0", "00", "10", "100", "-", "aa", "aaa", "aaaa", "aaaaaaaa", "bb",
+        "\"}",
+        "\":",
+        "\": ",
+        "\",",
+        "\", \"",
+        "\",\"",
+        "{\"",
+        "{\"a\":",
+        "[{",
+        "}]",
+        "}}",
+        "]]",
+        "[[",
+        "true",
+        "false",
+        "null",
+        "tr",
+        "ue",
+        "1.0",
+        "12",
+        "-1",
+        "0.5",
+        "1e",
+        "E+",
+        "ab",
+        "abc",
+        "a\":1,\"a",
+        "\":1,\"b\":",
+        "\":1,\"a\":",
+        "\":0,\"zz\":1",
+        "  ",
+        "\n  ",
+        " \t\r\n",
+        "        ",
+        "\\\"",
+        "\\u00",
+        "\\ud83d",
+        "\\ude00",
+        "\\n",
+        "\\",
+        "\\u",
+        "é",
+        "漢",
+        "漢字",
+        "😀",
+        "a\"",
+        "ab\"",
+        "abc\":",
+        "b\"",
+        "x\"}",
+        "zz\"",
+        "kind\"",
+        "\"kind\":\"",
+        "cat",
+        "dog",
+        "\"cat\"",
+        "c\"",
+        "\"]",
+        "\"],",
+        ", ",
+        ",",
+        "1,",
+        "1]",
+        "1}",
+        "}, {",
+        "},{\"",
+        "\"\"",
+        "\"\":",
+        "[]",
+        "{}",
+        "{ }",
+        "\"a\"",
+        "\"a\": ",
+        "\"a\":\"",
+        "\"b\"",
+        " \"",
+        "1 ",
+        "null}",
+        "e1",
+        ".0",
+        "00",
+        "10",
+        "100",
+        "-",
+        "aa",
+        "aaa",
+        "aaaa",
+        "aaaaaaaa",
+        "bb",
     ];
     tokens.extend(more.iter().map(|token| token.as_bytes().to_vec()));
-    tokens.extend([&b"\xc3"[..], b"\xa9", b"a\xe6\xbc", b"\xa2", b"\xa2b\"", b"\xf0\x9f", b"\x98\x80", b"\xed\xa0", b"\xf0\x9f\x98"].map(<[u8]>::to_vec));
+    tokens.extend(
+        [
+            &b"\xc3"[..],
+            b"\xa9",
+            b"a\xe6\xbc",
+            b"\xa2",
+            b"\xa2b\"",
+            b"\xf0\x9f",
+            b"\x98\x80",
+            b"\xed\xa0",
+            b"\xf0\x9f\x98",
+        ]
+        .map(<[u8]>::to_vec),
+    );
     tokens.push(b"<eos>".to_vec());
     let eos = tokens.len() as u32 - 1;
     let tokens: Vec<_> = tokens.into_iter().map(Some).collect();
@@ -34,7 +131,14 @@ fn machine_with(schema: &str, schema_options: SchemaOptions, max_whitespace: u8)
     let compiled = schema::compile(schema.as_bytes(), &schema_options, &mut terminals, &mut fuel)?;
     let index = Arc::new(VocabularyIndex::new(&vocab)?);
     let SchemaOptions { spelling, property_order, .. } = schema_options;
-    JsonMachine::new(compiled, terminals, vocab, index, JsonOptions { max_whitespace, spelling, property_order }, &mut fuel)
+    JsonMachine::new(
+        compiled,
+        terminals,
+        vocab,
+        index,
+        JsonOptions { max_whitespace, spelling, property_order },
+        &mut fuel,
+    )
 }
 
 fn machine(schema: &str) -> JsonMachine {
@@ -69,41 +173,115 @@ fn check(schema: &str, right: &[&str], wrong: &[&str]) {
 fn values_of_every_type() {
     check(
         "true",
-        &[" null ", "true", "false", "-0.5e+3", "0", "\"\"", "[]", "{}", "[1, [2], {\"a\": null}]", "\"\\u00e9\\ud83d\\ude00\\/\""],
-        &["", "nul", "01", "1.", "[1,]", "{\"a\"}", "{\"a\":1,}", "\"\\ud83d\"", "\"\\ude00\"", "\"\n\"", "1 2", "]", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}"],
+        &[
+            " null ",
+            "true",
+            "false",
+            "-0.5e+3",
+            "0",
+            "\"\"",
+            "[]",
+            "{}",
+            "[1, [2], {\"a\": null}]",
+            "\"\\u00e9\\ud83d\\ude00\\/\"",
+        ],
+        &[
+            "",
+            "nul",
+            "01",
+            "1.",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "\"\\ud83d\"",
+            "\"\\ude00\"",
+            "\"\n\"",
+            "1 2",
+            "]",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":1,\"\\u0061\":2}",
+        ],
     );
     check("{\"type\": \"null\"}", &["null"], &["true", "0"]);
     check("{\"type\": [\"boolean\", \"integer\"]}", &["true", "1", "-7", "1.0"], &["null", "1.5", "\"\""]);
-    check("{\"enum\": [1, \"a\", null, [1, {\"b\": 2}], {\"x\": [true]}]}", &["1", "1.0", "\"a\"", "null", "[ 1,{\"b\":2 }]", "{\"x\":[true]}", "\"\\u0061\""], &["2", "\"b\"", "[1]", "{\"x\":[]}", "{}"]);
+    check(
+        "{\"enum\": [1, \"a\", null, [1, {\"b\": 2}], {\"x\": [true]}]}",
+        &["1", "1.0", "\"a\"", "null", "[ 1,{\"b\":2 }]", "{\"x\":[true]}", "\"\\u0061\""],
+        &["2", "\"b\"", "[1]", "{\"x\":[]}", "{}"],
+    );
 }
 
 #[test]
 fn objects_keep_their_keys() {
     let closed = r#"{"type": "object", "properties": {"a": {"type": "integer"}, "ab": {"type": "string"}}, "required": ["a"], "additionalProperties": false}"#;
-    check(closed, &["{\"a\":1}", "{\"ab\":\"x\",\"a\":1}", "{ \"a\" : 1 , \"ab\" : \"\" }"], &["{}", "{\"ab\":\"\"}", "{\"a\":\"\"}", "{\"b\":1,\"a\":1}", "{\"a\":1,\"a\":1}"]);
+    check(
+        closed,
+        &["{\"a\":1}", "{\"ab\":\"x\",\"a\":1}", "{ \"a\" : 1 , \"ab\" : \"\" }"],
+        &["{}", "{\"ab\":\"\"}", "{\"a\":\"\"}", "{\"b\":1,\"a\":1}", "{\"a\":1,\"a\":1}"],
+    );
     let open = r#"{"type": "object", "properties": {"a": {"type": "integer"}}, "patternProperties": {"^x": {"type": "null"}}, "additionalProperties": {"type": "boolean"}, "maxProperties": 3}"#;
-    check(open, &["{}", "{\"a\":1}", "{\"x\":null,\"xy\":null,\"b\":true}", "{\"b\":false}"], &["{\"x\":1}", "{\"b\":1}", "{\"a\":true}", "{\"b\":true,\"b\":true}", "{\"b\":true,\"c\":true,\"d\":true,\"e\":true}"]);
-    check(r#"{"type": "object", "propertyNames": {"pattern": "^[ab]$"}, "minProperties": 1}"#, &["{\"a\":1}", "{\"b\":1,\"a\":2}"], &["{}", "{\"c\":1}", "{\"a\":1,\"b\":1,\"a\":1}"]);
+    check(
+        open,
+        &["{}", "{\"a\":1}", "{\"x\":null,\"xy\":null,\"b\":true}", "{\"b\":false}"],
+        &[
+            "{\"x\":1}",
+            "{\"b\":1}",
+            "{\"a\":true}",
+            "{\"b\":true,\"b\":true}",
+            "{\"b\":true,\"c\":true,\"d\":true,\"e\":true}",
+        ],
+    );
+    check(
+        r#"{"type": "object", "propertyNames": {"pattern": "^[ab]$"}, "minProperties": 1}"#,
+        &["{\"a\":1}", "{\"b\":1,\"a\":2}"],
+        &["{}", "{\"c\":1}", "{\"a\":1,\"b\":1,\"a\":1}"],
+    );
 }
 
 #[test]
 fn alternatives_live_side_by_side() {
     let tagged = r#"{"anyOf": [{"type": "object", "properties": {"kind": {"const": "cat"}, "a": {"type": "integer"}}, "required": ["kind", "a"], "additionalProperties": false},
         {"type": "object", "properties": {"kind": {"const": "dog"}, "b": {"type": "string"}}, "required": ["kind"], "additionalProperties": false}]}"#;
-    check(tagged, &["{\"kind\":\"cat\",\"a\":1}", "{\"a\":1,\"kind\":\"cat\"}", "{\"kind\":\"dog\"}", "{\"b\":\"\",\"kind\":\"dog\"}"], &["{\"kind\":\"cat\"}", "{\"a\":1,\"kind\":\"dog\"}", "{\"kind\":\"cat\",\"b\":\"\"}", "{\"a\":1}"]);
-    check(r#"{"anyOf": [{"type": "array", "items": {"type": "integer"}, "maxItems": 2}, {"type": "array", "items": {"type": "number"}, "minItems": 3}]}"#, &["[]", "[1,2]", "[1.5,2,3]", "[1,2,3]"], &["[1.5]", "[1,2.5]", "[true]"]);
-    check(r##"{"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}, "v": {"type": "integer"}}, "additionalProperties": false}}}"##, &["{}", "{\"left\":{\"left\":{\"v\":1},\"v\":2}}"], &["{\"left\":1}", "{\"left\":{\"x\":1}}"]);
+    check(
+        tagged,
+        &[
+            "{\"kind\":\"cat\",\"a\":1}",
+            "{\"a\":1,\"kind\":\"cat\"}",
+            "{\"kind\":\"dog\"}",
+            "{\"b\":\"\",\"kind\":\"dog\"}",
+        ],
+        &["{\"kind\":\"cat\"}", "{\"a\":1,\"kind\":\"dog\"}", "{\"kind\":\"cat\",\"b\":\"\"}", "{\"a\":1}"],
+    );
+    check(
+        r#"{"anyOf": [{"type": "array", "items": {"type": "integer"}, "maxItems": 2}, {"type": "array", "items": {"type": "number"}, "minItems": 3}]}"#,
+        &["[]", "[1,2]", "[1.5,2,3]", "[1,2,3]"],
+        &["[1.5]", "[1,2.5]", "[true]"],
+    );
+    check(
+        r##"{"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}, "v": {"type": "integer"}}, "additionalProperties": false}}}"##,
+        &["{}", "{\"left\":{\"left\":{\"v\":1},\"v\":2}}"],
+        &["{\"left\":1}", "{\"left\":{\"x\":1}}"],
+    );
 }
 
 #[test]
 fn canonical_spelling_and_order() {
     let schema = r#"{"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "number"}, "c": {"type": "null"}}, "required": ["a"], "additionalProperties": false}"#;
-    let options = SchemaOptions { spelling: Spelling::Canonical, property_order: PropertyOrder::Schema, ..Default::default() };
+    let options =
+        SchemaOptions { spelling: Spelling::Canonical, property_order: PropertyOrder::Schema, ..Default::default() };
     let mut machine = machine_with(schema, options, 0).unwrap();
     for text in ["{\"b\":\"é\\n\\u001f\\\"\",\"a\":1.5}", "{\"a\":1}", "{\"a\":1,\"c\":null}"] {
         assert!(takes(&mut machine, text), "{text}");
     }
-    for text in ["{\"a\":1,\"b\":\"\"}", "{\"a\": 1}", "{\"b\":\"\\u0061\",\"a\":1}", "{\"b\":\"\\/\",\"a\":1}", "{\"b\":\"\\u000A\",\"a\":1}", "{\"c\":null,\"a\":1}", "{\"b\":\"\\u001F\",\"a\":1}"] {
+    for text in [
+        "{\"a\":1,\"b\":\"\"}",
+        "{\"a\": 1}",
+        "{\"b\":\"\\u0061\",\"a\":1}",
+        "{\"b\":\"\\/\",\"a\":1}",
+        "{\"b\":\"\\u000A\",\"a\":1}",
+        "{\"c\":null,\"a\":1}",
+        "{\"b\":\"\\u001F\",\"a\":1}",
+    ] {
         assert!(!takes(&mut machine, text), "{text}");
     }
 }
@@ -185,7 +363,9 @@ fn masks_are_the_bytes_walked_one_by_one() {
             for _ in 0..12 {
                 if let Some(text) = walk(&mut machine, &mut random, 40) {
                     let text = String::from_utf8(text).unwrap();
-                    if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) { assert!(error.to_string().starts_with("number out of range"), "{text}: {error}"); }
+                    if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) {
+                        assert!(error.to_string().starts_with("number out of range"), "{text}: {error}");
+                    }
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! the last character's class, or that there is none. A longer look-behind is a look-ahead of the pattern read backwards.
 
 use super::Anchored;
-use super::escape::{error, negated};
+use super::escape::{Ranges, error, negated};
 use super::parser::{Node, Piece, Tree};
 use crate::error::Result;
 use crate::grammar::hash::Set;
@@ -135,7 +135,7 @@ impl Places {
         starts.push(0);
         starts.sort_unstable();
         starts.dedup();
-        let mut atoms: Vec<(Vec<TermId>, Vec<(u32, u32)>)> = Vec::new();
+        let mut atoms: Vec<(Vec<TermId>, Ranges)> = Vec::new();
         for (i, &low) in starts.iter().enumerate() {
             let high = starts.get(i + 1).map_or(u32::from(char::MAX), |next| next - 1);
             let holds = |&class: &TermId| {

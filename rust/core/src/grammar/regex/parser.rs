@@ -331,9 +331,7 @@ impl Parser<'_> {
 
     fn open_group(&mut self, position: usize) -> Result<()> {
         let mut flags = self.flags;
-        let group = if !self.eat("?") {
-            Group::Plain
-        } else if self.eat(":") {
+        let group = if !self.eat("?") || self.eat(":") {
             Group::Plain
         } else if self.eat("=") {
             Group::Look { behind: false, negative: false }
@@ -343,10 +341,7 @@ impl Parser<'_> {
             Group::Look { behind: true, negative: false }
         } else if self.eat("<!") {
             Group::Look { behind: true, negative: true }
-        } else if self.eat("<") {
-            self.group_name(position)?;
-            Group::Plain
-        } else if self.dialect == Dialect::Python && self.eat("P<") {
+        } else if self.eat("<") || (self.dialect == Dialect::Python && self.eat("P<")) {
             self.group_name(position)?;
             Group::Plain
         } else if self.dialect == Dialect::Python && self.eat("P=") {

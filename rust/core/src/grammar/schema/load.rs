@@ -11,8 +11,10 @@ use super::subschema::{
 };
 use super::{Note, SchemaOptions, UNBOUNDED, Unsupported};
 use crate::error::{Error, Result};
+use crate::grammar::format;
 use crate::grammar::number::{Bound, Decimal, NumberSpec};
 use crate::grammar::reader::{Document, Value, ValueId};
+use crate::grammar::regex::{self, Anchored, Dialect};
 use crate::grammar::term::{TermId, Terms};
 use crate::limits::Fuel;
 
@@ -54,6 +56,7 @@ pub(super) fn load(document: &Document, options: &SchemaOptions, terms: &mut Ter
         fuel,
         schemas: Subschemas::new(document.root()),
         by_place: HashMap::new(),
+        patterns: HashMap::new(),
         formats: HashMap::new(),
         todo: Vec::new(),
         notes: Vec::new(),
@@ -90,6 +93,7 @@ struct Loader<'a> {
     fuel: &'a mut Fuel,
     schemas: Subschemas,
     by_place: HashMap<ValueId, SubschemaId>,
+    patterns: HashMap<&'a str, TermId>,
     formats: HashMap<&'a str, Option<FormatTerm>>,
     /// Schemas still to be read.
     todo: Vec<(SubschemaId, ValueId)>,
@@ -627,15 +631,20 @@ impl<'a> Loader<'a> {
     }
 
     fn pattern(&mut self, place: ValueId, keyword: &str, text: &'a str) -> Result<TermId> {
-        let _ = (text, &self.terms);
-        Err(self.fault(place, keyword, "not enforced yet"))
+        if let Some(&term) = self.patterns.get(text) {
+            return Ok(term);
+        }
+        let term = regex::parse(text, Dialect::Ecma, Anchored::Search, self.terms, self.fuel);
+        let term = self.at(place, keyword, term)?;
+        self.patterns.insert(text, term);
+        Ok(term)
     }
 
     fn format(&mut self, name: &'a str) -> Result<Option<FormatTerm>> {
         if let Some(&term) = self.formats.get(name) {
             return Ok(term);
         }
-        let term = None;
+        let term = format::term(name, self.terms, self.fuel)?.map(|f| (f.term, f.max_length, f.narrowed));
         self.formats.insert(name, term);
         Ok(term)
     }

@@ -10,6 +10,8 @@ mod load;
 mod normal;
 mod reference;
 mod subschema;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Result;
 pub use crate::grammar::number::Spelling;
