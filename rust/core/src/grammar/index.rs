@@ -5,7 +5,7 @@
 //! of the same bytes are two nodes beside each other, so that whoever walks meets every token.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::grammar::hash::{Map, fingerprint};
@@ -115,17 +115,7 @@ pub struct VocabularyIndex {
     /// Tokens that begin with JSON whitespace, the longest run first, and how many have a run longer than the index.
     leading_whitespace: Box<[u32]>,
     leading_whitespace_ends: Box<[u32]>,
-    first: OnceLock<FirstTokens>,
     known_inside: Mutex<KnownInside>,
-}
-
-/// What the tokens are that a fresh stream begins with, where that is something else than later on.
-#[derive(Debug, Default)]
-pub struct FirstTokens {
-    /// The tokens whose bytes differ, ascending.
-    pub ids: Box<[u32]>,
-    /// Those of them that have bytes there.
-    pub trie: Box<[Node]>,
 }
 
 impl VocabularyIndex {
@@ -226,7 +216,6 @@ impl VocabularyIndex {
             rich: rich.into(),
             leading_whitespace: whitespace.into_iter().map(|(_, id)| id).collect(),
             leading_whitespace_ends,
-            first: OnceLock::new(),
             known_inside: Mutex::default(),
         })
     }
@@ -309,29 +298,6 @@ impl VocabularyIndex {
         mask
     }
 
-    /// The tokens whose bytes are others at the beginning of a fresh stream. `vocab` is the one this index is of.
-    pub fn first(&self, vocab: &Vocab) -> Result<&FirstTokens> {
-        if let Some(first) = self.first.get() {
-            return Ok(first);
-        }
-        let mut ids = Vec::new();
-        let mut tokens = Vec::new();
-        if let Some(table) = &vocab.decoder().first {
-            for id in (0..vocab.len() as u32).filter(|&id| !vocab.is_special(id)) {
-                let bytes = table.get(id).map_or(&[][..], |token| token.bytes);
-                if vocab.token_bytes(id).is_some_and(|later| later != bytes) {
-                    ids.push(id);
-                    if !bytes.is_empty() {
-                        tokens.push((bytes, id));
-                    }
-                }
-            }
-        }
-        tokens.sort_unstable();
-        let first = FirstTokens { ids: ids.into(), trie: flatten(&tokens)? };
-        Ok(self.first.get_or_init(|| first))
-    }
-
     /// The mask that some grammar remembered for this fingerprint.
     pub fn known_inside(&self, fingerprint: u128) -> Option<Arc<[u32]>> {
         self.known_inside.lock().unwrap_or_else(PoisonError::into_inner).get(fingerprint)
@@ -345,7 +311,6 @@ impl VocabularyIndex {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let nodes = [&self.trie, &self.escape, &self.closing, &self.suffix, &self.outside];
-        let first = self.first.get().map_or(0, |first| size_of_val(&*first.ids) + size_of_val(&*first.trie));
         nodes.iter().map(|trie| size_of_val(&***trie)).sum::<usize>()
             + size_of_val(&*self.short)
             + size_of_val(&*self.long)
@@ -358,7 +323,6 @@ impl VocabularyIndex {
             + self.close_prefixes.iter().map(|prefix| prefix.len() + size_of_val(prefix)).sum::<usize>()
             + size_of_val(&*self.rich)
             + size_of_val(&*self.leading_whitespace)
-            + first
     }
 }
 
@@ -1062,20 +1026,6 @@ mod tests {
         }
         let mask = index.of_classes(signature::of_symbol(32) | signature::of_symbol(10));
         assert_eq!(bits(&mask), [10, 32, named(b"  "), named(b"\n\n ")]);
-    }
-
-    #[test]
-    fn what_a_stream_begins_with_may_be_something_else() {
-        let tokens = ["\u{2581}a", "a", "\u{2581}", "<0x41>"].map(|token| Some(token.to_owned()));
-        let decoder = serde_json::json!({"type": "Sequence", "decoders": [
-            {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true}]});
-        let vocab = Vocab::from_tokens(&tokens, &[], &[], &decoder, &|_| unreachable!()).unwrap();
-        let index = vocab.index().unwrap();
-        let first = index.first(&vocab).unwrap();
-        assert_eq!(&*first.ids, [0, 2]);
-        assert_eq!(super::tests::tokens(&first.trie), [(b"a".to_vec(), 0)]);
-        let plain = Vocab::from_bytes(&[Some("a")], &[], &[]).unwrap();
-        assert!(plain.index().unwrap().first(&plain).unwrap().ids.is_empty());
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Partitions {
     /// The class of a code point.
     #[inline]
     pub fn class(&self, partition: u32, code_point: u32) -> u32 {
-        let partition = &self.partitions[partition as usize];
+        let Some(partition) = self.partitions.get(partition as usize) else { return 0 };
         match partition.ascii.get(code_point as usize) {
             Some(&class) => class.into(),
             None => partition.wide_class(code_point),

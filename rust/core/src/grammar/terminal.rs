@@ -93,6 +93,13 @@ enum Part {
     Long,
 }
 
+/// Where the transitions of a state stand.
+#[derive(Clone, Copy)]
+struct Row {
+    partition: u32,
+    row: u32,
+}
+
 /// What reading texts of some classes comes to.
 enum Levels {
     /// All of at most so many code points can be read, and no longer ones.
@@ -172,16 +179,29 @@ impl Terminals {
     /// The state after a code point, which is no surrogate; `DEAD` if there is none.
     #[inline]
     pub fn next(&mut self, state: StateId, code_point: u32, fuel: &mut Fuel) -> Result<StateId> {
-        let Some(&State { partition, row, .. }) = self.states.get(state as usize) else { return Ok(DEAD) };
-        let slot = row as usize + self.partitions.class(partition, code_point) as usize;
-        match self.rows.get(slot) {
-            Some(&next) if next != UNKNOWN => Ok(next),
-            _ => self.learn(state, code_point, slot, fuel),
+        match self.known(self.row_of(state), code_point) {
+            UNKNOWN => self.learn(state, code_point, fuel),
+            next => Ok(next),
         }
     }
 
+    #[inline(always)]
+    fn row_of(&self, state: StateId) -> Row {
+        match self.states.get(state as usize) {
+            Some(&State { partition, row, .. }) => Row { partition, row },
+            None => Row { partition: 0, row: u32::MAX },
+        }
+    }
+
+    /// What the table has. Apart from `next`, as an error makes the answer large: a walk asks for hundreds of thousands.
+    #[inline(always)]
+    fn known(&self, row: Row, code_point: u32) -> StateId {
+        let slot = row.row as usize + self.partitions.class(row.partition, code_point) as usize;
+        self.rows.get(slot).copied().unwrap_or(DEAD)
+    }
+
     #[cold]
-    fn learn(&mut self, state: StateId, code_point: u32, slot: usize, fuel: &mut Fuel) -> Result<StateId> {
+    fn learn(&mut self, state: StateId, code_point: u32, fuel: &mut Fuel) -> Result<StateId> {
         let members = self.members(state).to_vec();
         fuel.spend(members.len() as u64)?;
         let mut left = Vec::with_capacity(members.len());
@@ -199,6 +219,8 @@ impl Terminals {
             left.extend(terminal.map(|terminal| (terminal, alternatives)));
         }
         let next = self.intern(left, fuel)?;
+        let Some(&State { partition, row, .. }) = self.states.get(state as usize) else { return Ok(DEAD) };
+        let slot = row as usize + self.partitions.class(partition, code_point) as usize;
         if let Some(slot) = self.rows.get_mut(slot) {
             *slot = next;
         }
@@ -488,6 +510,8 @@ impl Terminals {
         let mut stack = vec![DEAD; index.longest_text() as usize + 1];
         stack[0] = start;
         let mut met_last = DEAD;
+        // The state read last and its row: most nodes are read in one state, and then nothing waits for a look-up.
+        let (mut row_state, mut row) = (start, self.row_of(start));
         let mut n_nodes = 0;
         let mut at = 0;
         while let Some(node) = trie.get(at) {
@@ -517,8 +541,14 @@ impl Terminals {
             }
             let next = match node.symbol {
                 0..0x20 | 0x22 | 0x5C if is_json => DEAD,
-                code_point => self.next(state, code_point, fuel)?,
+                code_point => {
+                    if state != row_state {
+                        (row_state, row) = (state, self.row_of(state));
+                    }
+                    self.known(row, code_point)
+                }
             };
+            let next = if next == UNKNOWN { self.learn(state, node.symbol, fuel)? } else { next };
             if next == DEAD {
                 at = node.skip as usize;
                 continue;
