@@ -233,3 +233,67 @@ impl Pages {
         Self { pages: pages.into(), mixed: mixed.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::grammar::alternatives::Alternatives;
+    use crate::grammar::term::UNBOUNDED;
+
+    #[test]
+    fn two_code_points_are_of_a_class_if_nothing_tells_them_apart() {
+        let odd: Vec<(u32, u32)> = (0..40).map(|i| (0x3000 + 7 * i, 0x3000 + 7 * i + i % 5)).collect();
+        let sets: [&[(u32, u32)]; 5] = [
+            &[(97, 122)],
+            &odd,
+            &[(0x61, 0x3010), (0xE000, 0xFFFF)],
+            &[(0, 9), (11, 0x10_FFFF)],
+            &[(0x1_0000, 0x1_00FF)],
+        ];
+        let mut terms = Terms::new();
+        let mut tries = Tries::new();
+        let words = tries.of(&["a", "\u{3001}x", "\u{10ffff}"]);
+        let mut members = vec![(Terminal::Words(words), Alternatives::one(0))];
+        for set in sets {
+            let term = terms.class(set);
+            let term = terms.repeat(term, 0, 3);
+            members.push((Terminal::Pattern { term, min: 0, max: UNBOUNDED }, Alternatives::one(1)));
+        }
+        let mut partitions = Partitions::default();
+        let mut fuel = Fuel::new("grammar_step_fuel", 1 << 20);
+        for members in [&members[..1], &members[2..3], &members[3..4], &members] {
+            let partition = partitions.of(members, &terms, &tries, &mut fuel).unwrap();
+            assert_eq!(partitions.of(members, &terms, &tries, &mut fuel), Ok(partition));
+            let mut classes: Map<Vec<bool>, u32> = Map::default();
+            let sample = (0..0x3200).chain(0xD700..0xD800).chain(0xE000..0x1_0200).chain(0x10_FF00..0x11_0000);
+            let mut last = None;
+            for code_point in sample {
+                let of = |member: &Member| match member.0 {
+                    Terminal::Words(trie) => tries.edges(trie).iter().map(|edge| edge.0 == code_point).collect(),
+                    Terminal::Pattern { .. } => vec![],
+                };
+                let mut marks: Vec<bool> = members.iter().flat_map(of).collect();
+                let holds = |set: &&[(u32, u32)]| set.iter().any(|&(low, high)| (low..=high).contains(&code_point));
+                marks.extend(sets.iter().map(holds));
+                let class = partitions.class(partition, code_point);
+                assert!(partitions.classes(partition)[class as usize].0 <= code_point);
+                if members.len() > 1 {
+                    assert_eq!(*classes.entry(marks).or_insert(class), class, "{code_point:x}");
+                }
+                if let Some((before, class_before)) = last
+                    && before + 1 == code_point
+                    && class_before != class
+                {
+                    assert_eq!(partitions.boundary_after(partition, before), Some(code_point));
+                }
+                last = Some((code_point, class));
+            }
+            if members.len() > 1 {
+                let distinct: std::collections::BTreeSet<u32> = classes.values().copied().collect();
+                assert_eq!(distinct.len(), classes.len());
+                assert_eq!(distinct.len(), partitions.classes(partition).len());
+            }
+        }
+    }
+}

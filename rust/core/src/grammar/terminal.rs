@@ -958,6 +958,46 @@ mod tests {
     }
 
     #[test]
+    fn what_shares_a_walk_is_alike() {
+        let vocab = vocab(&mut Draw(3), 900);
+        let index = vocab.index().unwrap();
+        let letters = [(97, 122)];
+        // (first a text of at most so many letters, then the class of endless ones; bounds on the length of all)
+        let cases: [(u32, u32, u32); 6] =
+            [(2, 4, UNBOUNDED), (30, 40, UNBOUNDED), (30, 40, 50), (5, 0, 20), (UNBOUNDED, 40, 41), (3, 5, 400)];
+        for (most, min, max) in cases {
+            let mut terminals = Terminals::new();
+            let terms = &mut terminals.terms;
+            let class = terms.class(&letters);
+            let digit = terms.class(&[(48, 57)]);
+            let space = terms.literal(" ");
+            let few = match most {
+                2 => terms.literal("bc"),
+                _ => terms.repeat(class, 0, most),
+            };
+            let a = terms.literal("a");
+            let few = terms.concat(a, few);
+            let many = terms.repeat(class, 0, UNBOUNDED);
+            let many = terms.concat(space, many);
+            let with_end = terms.repeat(class, 0, UNBOUNDED);
+            let with_end = terms.concat(with_end, digit);
+            let either = terms.alternation(vec![few, many]);
+            for term in [either, with_end] {
+                let pattern = Terminal::Pattern { term, min, max };
+                let Ok(state) = terminals.start(vec![(pattern, Alternatives::one(0))], &mut fuel()) else { continue };
+                for wrapping in [Wrapping::Text, Wrapping::JsonString] {
+                    let mask = terminals.inside(state, wrapping, &index, &mut fuel()).unwrap();
+                    for id in 0..vocab.len() as u32 {
+                        let bytes = vocab.token_bytes(id).unwrap();
+                        let is_inside = read(&mut terminals, state, bytes, wrapping).is_some() && !bytes.is_empty();
+                        assert_eq!(mask::is_allowed(&mask, id as usize), is_inside, "{most} {min} {max} {bytes:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_forgotten_is_learned_again() {
         let mut draw = Draw(2);
         let vocab = vocab(&mut draw, 400);
