@@ -186,7 +186,7 @@ def test_debug_shows_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         run("generate", "x", "--model", "no.gguf")
 
 
-@pytest.mark.parametrize("command", ["generate", "chat", "serve", "tokenize", "pull", "doctor"])
+@pytest.mark.parametrize("command", ["generate", "chat", "serve", "tokenize", "grammar", "pull", "doctor"])
 def test_help_teaches_by_example(run: Run, command: str) -> None:
     result = run(command, "--help")
     assert (result.code, result.err) == (0, "")
@@ -252,7 +252,7 @@ def test_chat_in_a_pipe_ends_with_an_error(run: Run, model: ScriptedModel) -> No
 
 @pytest.fixture
 def tokenizer(monkeypatch: pytest.MonkeyPatch, model: ScriptedModel) -> None:
-    monkeypatch.setattr("logitwire.cli.tokenize._tokenizer", lambda name, **options: model.tokenizer)
+    monkeypatch.setattr("logitwire.cli.options.load_tokenizer", lambda name, **options: model.tokenizer)
 
 
 def test_tokenize(run: Run, tokenizer: None) -> None:
@@ -274,6 +274,78 @@ def test_tokenize(run: Run, tokenizer: None) -> None:
 def test_tokenize_has_one_shape(run: Run, tokenizer: None) -> None:
     one_error(run("tokenize", "x", "--ids", "--offsets"), 2, "--offsets")
     one_error(run("tokenize", "x", "--ids", "--json"), 2, "--ids and --json", "logitwire tokenize --help")
+
+
+# -- grammar ----------------------------------------------------------------------------------------------------------
+
+
+PERSON = '{"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}, "additionalProperties": false}'
+
+
+def test_grammar_check_allows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(PERSON, "utf-8")
+    (tmp_path / "a.json").write_text('{\n  "age": 7\n}\n', "utf-8")
+    by_file = run("grammar", "check", str(tmp_path / "a.json"), "--schema", str(tmp_path / "schema.json"))
+    assert by_file == Result(0, "14 bytes, allowed\n", "")
+    assert run("grammar", "check", "--schema", PERSON, stdin=b'{"age":7}').code == 0
+    assert run("grammar", "check", "--json", "object", stdin=b"{}\n").code == 0
+    assert run("grammar", "check", "--json", "any", "-", stdin='[1, 2, "é"]'.encode()).code == 0
+    assert run("grammar", "check", "--regex", "a{3}", stdin=b"aaa\n").code == 0
+    assert run("grammar", "check", "--choice", "yes", "--choice", "no", stdin=b"no").code == 0
+
+
+def test_grammar_check_puts_a_caret_under_the_first_wrong_byte(run: Run) -> None:
+    result = run("grammar", "check", "--schema", PERSON, stdin=b'{\n "age": -1\n}')
+    assert (result.code, result.err) == (1, "")
+    where, line, caret, expected = result.out.splitlines()
+    assert where == "stdin:2:9: '-' is not allowed (byte 10)"
+    assert line.index("-1") == caret.index("^")
+    assert expected.startswith("expected: ")
+    assert "'0' to '9'" in expected or ("'0'" in expected and "'1' to '9'" in expected)
+    early = run("grammar", "check", "--choice", "yes", "--choice", "yet", stdin=b"ye").out.splitlines()
+    assert early == ["stdin:1:3: the text ends too early (byte 2)", "  ye", "    ^", "expected: 's' to 't'"]
+    wide = run("grammar", "check", "--regex", "漢*", stdin="漢字".encode()).out.splitlines()
+    assert wide[1:3] == ["  漢字", "    ^"]
+    long = run("grammar", "check", "--regex", "a*", stdin=b"a" * 500 + b"b" * 500).out.splitlines()
+    assert long[0].startswith("stdin:1:501: 'b'")
+    assert len(long[1]) < 80
+    assert long[1][long[2].index("^")] == "b"
+
+
+def test_grammar_wants_one_grammar(run: Run) -> None:
+    one_error(run("grammar", "check"), 2, "--schema, --regex, --json and --choice", "grammar check --help")
+    one_error(run("grammar", "check", "--regex", "a", "--json", "any"), 2, "one of")
+    one_error(run("grammar", "check", "--regex", "(a"), 1, "byte")
+    one_error(run("grammar", "check", "--schema", '{"type": "no"}'), 1, "schema")
+    one_error(run("grammar", "check", "no-such-file", "--regex", "a"), 1, "no-such-file")
+
+
+def test_grammar_explain(run: Run) -> None:
+    result = run("grammar", "explain", "--schema", PERSON)
+    assert (result.code, result.err) == (0, "")
+    assert '"age": number' in result.out
+    assert "relaxed       nothing" in result.out
+    relaxed = run("grammar", "explain", "--schema", '{"format": "no-such-format"}')
+    assert "relaxed       # format" in relaxed.out
+    assert "first tokens  2 of 257" in run("grammar", "explain", "--choice", "yes", "--choice", "no").out
+
+
+@pytest.mark.parametrize("source", [["--schema", PERSON], ["--json"], ["--regex", "[a-z]{2,5}|é+"], ["--choice", "x"]])
+def test_grammar_sample_is_what_check_allows(run: Run, source: list[str]) -> None:
+    arguments = ["grammar", "sample", *source, "--count", "8", "--seed", "5"]
+    result = run(*arguments)
+    assert (result.code, result.err) == (0, "")
+    assert run(*arguments).out == result.out
+    assert len(result.out.splitlines()) == 8
+    for line in result.out.splitlines():
+        checked = run("grammar", "check", *source, stdin=line.encode())
+        assert checked.code == 0, (line, checked.out)
+
+
+def test_grammar_sample_says_what_it_cut(run: Run) -> None:
+    result = run("grammar", "sample", "--regex", "a{100}", "--length", "5")
+    assert (result.code, result.out) == (1, "a" * 50 + "\n")
+    assert "1 of 1" in result.err
 
 
 # -- pull and doctor --------------------------------------------------------------------------------------------------

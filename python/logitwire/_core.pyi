@@ -447,6 +447,66 @@ class Grammar:
     """
 
     @classmethod
+    def regex(cls, vocab: Tokenizer | Vocab, pattern: str, /) -> Grammar:
+        """The texts that match a pattern from end to end.
+
+        The dialect is what Python's `re` and Rust's `regex` share, and what one adds without contradicting the other:
+        classes of Unicode, `(?i)`, named groups, counts of any size at no cost, word boundaries and look-around where
+        they can be done. `.` is any character but a line feed. What an automaton cannot do, as a backreference, is a
+        GrammarError with its `position` in bytes.
+
+        >>> vocab = Vocab.from_bytes([*(bytes([byte]) for byte in range(128)), b""], special_ids=[128], eos_ids=[128])
+        >>> matcher = Grammar.regex(vocab, "[0-9]{4}-(0[1-9]|1[0-2])").matcher()
+        >>> matcher.accept_bytes(b"2026-1"), [chr(token) for token in matcher.allowed_tokens()]
+        (True, ['0', '1', '2'])
+        """
+
+    @classmethod
+    def json(
+        cls,
+        vocab: Tokenizer | Vocab,
+        /,
+        kind: Literal["any", "object", "array"] = "any",
+        *,
+        whitespace: Literal["any", "compact"] = "any",
+        spelling: Literal["any", "canonical"] = "any",
+    ) -> Grammar:
+        """JSON (RFC 8259) without a schema: any value, or only objects or arrays. The options are `json_schema`'s.
+
+        A key never stands twice in one object.
+        """
+
+    @classmethod
+    def json_schema(
+        cls,
+        vocab: Tokenizer | Vocab,
+        schema: str | bytes | dict[str, Any] | bool,
+        /,
+        *,
+        property_order: Literal["any", "schema"] = "any",
+        whitespace: Literal["any", "compact"] = "any",
+        spelling: Literal["any", "canonical"] = "any",
+        unsupported: Literal["error", "ignore"] = "error",
+    ) -> Grammar:
+        """JSON that is valid under a JSON Schema of draft 4 to 2020-12, by its `$schema`.
+
+        schema: its text, or what `json.dumps` makes the text of.
+        property_order: keys in "any" order, or the declared ones in that of the "schema" and before all others.
+        whitespace: "any": blanks wherever JSON allows them, at most 64 in a row; "compact": none.
+        spelling: "any": every spelling of a string or a number, escapes and exponents included; "canonical": one.
+        unsupported: a keyword that is not enforced is an "error", or left out ("ignore") and listed by `relaxed`.
+
+        docs/grammar.md says which keywords are enforced. Raises SchemaError with the JSON Pointer and the keyword at
+        fault, for a schema that no value satisfies too; GrammarError where the text is no JSON.
+
+        >>> vocab = Vocab.from_bytes([*(bytes([byte]) for byte in range(128)), b""], special_ids=[128], eos_ids=[128])
+        >>> schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "additionalProperties": False}
+        >>> matcher = Grammar.json_schema(vocab, schema, whitespace="compact").matcher()
+        >>> matcher.accept_bytes(b'{"'), matcher.forced_bytes()
+        (True, b'ok":')
+        """
+
+    @classmethod
     def choice(cls, vocab: Tokenizer | Vocab, texts: Iterable[str], /) -> Grammar:
         """One of these texts. Raises GrammarError if there is none.
 
@@ -465,6 +525,9 @@ class Grammar:
 
         Raises TokenIdError, LimitError.
         """
+
+    def outline(self) -> str:
+        """What it became, in lines for people; not a format to be read by programs."""
 
     @property
     def vocab(self) -> Vocab: ...

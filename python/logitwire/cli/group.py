@@ -8,6 +8,7 @@ import logitwire as lw
 from logitwire.cli.chat import chat
 from logitwire.cli.doctor import doctor
 from logitwire.cli.generate import generate
+from logitwire.cli.grammar import grammar
 from logitwire.cli.pull import pull
 from logitwire.cli.serve import serve
 from logitwire.cli.tokenize import tokenize
@@ -29,5 +30,5 @@ def group() -> None:
     """
 
 
-for command in (generate, chat, serve, tokenize, pull, doctor):
+for command in (generate, chat, serve, tokenize, grammar, pull, doctor):
     group.add_command(command)

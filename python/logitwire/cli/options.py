@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,14 @@ def with_model(command: Callable[..., None]) -> Callable[..., None]:
         help="A model by name, or the path of a GGUF file. The default is fetched once, 93 MB.",
     )
     return model(offline(command))
+
+
+def with_tokenizer(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--tokenizer",
+        metavar="NAME|FILE",
+        help="Of a model by name, a GGUF file, or a tokenizer.json.  [default: a token for each byte]",
+    )(command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,20 @@ def fetch_model(name: str, *, offline: bool) -> None:
         print(f"logitwire: pulling {name}, {size:.0f} MB, once, into {pull.cache_dir()}", file=sys.stderr)
     with terminal.download_bar(name) as progress:
         pull.fetch(name, offline=offline or None, progress=progress)
+
+
+def load_tokenizer(name: str, *, offline: bool = False) -> lw.Tokenizer:
+    """That of a model, without the model's weights, or of a `tokenizer.json`."""
+    from logitwire.models.llama import open_gguf
+
+    if name.endswith(".json"):
+        return lw.Tokenizer.from_json(Path(name).read_bytes())
+    if name in pull.MODELS:
+        fetch_model(name, offline=offline)
+        path = pull.model_path(name)
+    else:
+        path = Path(name)
+    return lw.Tokenizer.from_gguf(open_gguf(path))
 
 
 def text_of(argument: str) -> str:

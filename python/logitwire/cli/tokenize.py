@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-import logitwire as lw
-from logitwire import pull
 from logitwire.cli import options, terminal
-from logitwire.models.llama import open_gguf
 
 
 @click.command()
@@ -43,7 +39,7 @@ def tokenize(
     if only_ids and with_offsets:
         raise click.UsageError("--ids leaves no room for --offsets")
     text = options.text_of(text)
-    tokenizer = _tokenizer(model, offline=offline)
+    tokenizer = options.load_tokenizer(model, offline=offline)
     ids, offsets = (
         tokenizer.encode_with_offsets(text, allow_special=allow_special)
         if with_offsets
@@ -68,18 +64,6 @@ def tokenize(
             quoted = "" if shown_text is None else json.dumps(shown_text, ensure_ascii=False)
             place = "" if offsets is None else f"\t{offsets[i][0]}:{offsets[i][1]}"
             click.echo(f"{id}\t{content.hex()}\t{quoted}{place}")
-
-
-def _tokenizer(name: str, *, offline: bool) -> lw.Tokenizer:
-    """That of a model, without the model's weights."""
-    if name.endswith(".json"):
-        return lw.Tokenizer.from_json(Path(name).read_bytes())
-    if name in pull.MODELS:
-        options.fetch_model(name, offline=offline)
-        path = pull.model_path(name)
-    else:
-        path = Path(name)
-    return lw.Tokenizer.from_gguf(open_gguf(path))
 
 
 def _text(content: bytes) -> str | None:

@@ -13,7 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from logitwire.errors import EngineClosedError, LogitwireError, ModelNotFoundError, QueueFullError
+from logitwire.errors import (
+    EngineClosedError,
+    GrammarError,
+    LogitwireError,
+    ModelNotFoundError,
+    QueueFullError,
+    SchemaError,
+)
 
 logger = logging.getLogger("logitwire.server")
 
@@ -21,8 +28,10 @@ RETRY_AFTER_S = 1
 
 _CODES: dict[type[Exception], str] = {
     EngineClosedError: "engine_closed",
+    GrammarError: "invalid_grammar",
     ModelNotFoundError: "model_not_found",
     QueueFullError: "rate_limit_exceeded",
+    SchemaError: "invalid_schema",
 }
 
 

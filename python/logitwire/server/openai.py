@@ -18,13 +18,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from logitwire import sse
-from logitwire._core import SamplingParams, Tokenizer
+from logitwire._core import Grammar, SamplingParams, Tokenizer
 from logitwire.errors import EngineClosedError, ModelNotFoundError, ParameterError, TokenIdError
 from logitwire.generation import Request
 from logitwire.prompt import chat_ids
 
 from .answer import usage, whole_chat, whole_completion
 from .body import read_body
+from .grammars import Grammars
 from .reply import Events, Whole
 from .requests import ChatCompletionRequest, CompletionRequest, Generate
 
@@ -58,6 +59,7 @@ class OpenAI:
         self._keep_alive_s = keep_alive_s
         self._write_stall_s = write_stall_s
         self._created = int(time.time())
+        self._grammars = Grammars(engine.vocab)
 
     def routes(self) -> list[Route]:
         routes = [Route("/health", self.health)]
@@ -87,6 +89,7 @@ class OpenAI:
         body.check()
         self._check_model(body.model)
         prompt_ids = await self._chat_ids(body)
+        grammar = await self._grammar(body)
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if max_tokens is None and self._engine.context_length is None:
             max_tokens = UNBOUNDED_CHAT_TOKENS
@@ -103,6 +106,7 @@ class OpenAI:
             max_tokens=max_tokens,
             logprobs=logprobs,
             framer=framer,
+            grammar=grammar,
             continuation=False,
         )
         if not body.stream:
@@ -114,6 +118,7 @@ class OpenAI:
         body.check()
         self._check_model(body.model)
         prompts = await self._prompt_ids(body)
+        grammar = await self._grammar(body)
         logprobs = body.logprobs
         identity = self._identity("cmpl-")
         framers = [
@@ -134,6 +139,7 @@ class OpenAI:
                     ),
                     logprobs=logprobs,
                     framer=framer,
+                    grammar=grammar,
                     continuation=True,
                 )
                 generations.append(generation)
@@ -171,6 +177,7 @@ class OpenAI:
         max_tokens: int | None,
         logprobs: int | None,
         framer: sse.Framer,
+        grammar: Grammar | None,
         continuation: bool,
     ) -> Generation:
         """names: what the client calls the engine's fields, for errors."""
@@ -189,6 +196,7 @@ class OpenAI:
             min_tokens=body.min_tokens or 0,
             stop=body.stops,
             continuation=continuation,
+            grammar=grammar,
             framer=framer if body.stream else None,
         )
         self._engine.start()
@@ -201,6 +209,10 @@ class OpenAI:
             raise
         except TokenIdError as error:
             raise ParameterError(str(error), field=names["prompt_ids"]) from error
+
+    async def _grammar(self, body: Generate) -> Grammar | None:
+        constraint = body.constraint()
+        return None if constraint is None else await self._grammars.get(constraint)
 
     async def _chat_ids(self, body: ChatCompletionRequest) -> list[int]:
         engine = self._engine

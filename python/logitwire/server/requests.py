@@ -9,11 +9,15 @@ Nothing here knows HTTP, nor what becomes of a request.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import Meta, Raw, Struct
 
 from logitwire.errors import LimitError, ParameterError
+
+from .grammars import Constraint
 
 MAX_PROMPTS = 128
 
@@ -34,25 +38,18 @@ class NotYet(Struct, kw_only=True):
     logit_bias: Any = None
     n: int | None = None
     presence_penalty: float | None = None
-    response_format: Any = None
     # Extensions that other servers take.
     allowed_token_ids: Any = None
     bad_words: Any = None
-    grammar: Any = None
-    guided_choice: Any = None
     guided_grammar: Any = None
-    guided_json: Any = None
-    guided_regex: Any = None
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
-    json_schema: Any = None
     min_p: float | None = None
     prompt_logprobs: Any = None
     repeat_penalty: float | None = None
     repetition_penalty: float | None = None
     skip_special_tokens: bool | None = None
     stop_token_ids: Any = None
-    structured_outputs: Any = None
     typical_p: float | None = None
 
     def refuse(self) -> None:
@@ -81,7 +78,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (0.0,),
     "repeat_penalty": (1.0,),
     "repetition_penalty": (1.0,),
-    "response_format": ({"type": "text"},),
     "skip_special_tokens": (True,),
     "stop_token_ids": ([],),
     "suffix": ("",),
@@ -100,8 +96,108 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+class _Text(Struct, tag="text"):
+    """Nothing is asked for."""
+
+    def constraint(self, at: str) -> Constraint | None:
+        return None
+
+
+class _JsonObject(Struct, tag="json_object"):
+    schema: Raw = Raw()
+
+    def constraint(self, at: str) -> Constraint | None:
+        if _is_given(self.schema):
+            return _json_schema(self.schema, f"{at}.schema")
+        return Constraint(kind="json", source="object", named=at)
+
+
+class _NamedSchema(Struct):
+    schema: Raw = Raw()
+    strict: bool | None = None
+
+
+class _JsonSchema(Struct, tag="json_schema"):
+    json_schema: _NamedSchema
+
+    def constraint(self, at: str) -> Constraint | None:
+        named = f"{at}.json_schema.schema"
+        if not _is_given(self.json_schema.schema):
+            raise ParameterError(f"{named} is missing", field=named)
+        # A strict answer has its keys in the schema's order, as OpenAI's have.
+        order = {"property_order": "schema"} if self.json_schema.strict else {}
+        return _json_schema(self.json_schema.schema, named, **order)
+
+
+class _TgiJson(Struct, tag="json"):
+    value: Raw
+
+    def constraint(self, at: str) -> Constraint | None:
+        return _json_schema_or_its_text(self.value, f"{at}.value")
+
+
+class _TgiRegex(Struct, tag="regex"):
+    value: str
+
+    def constraint(self, at: str) -> Constraint | None:
+        return Constraint(kind="regex", source=self.value, named=f"{at}.value")
+
+
+class _StructuredOutputs(Struct, kw_only=True):
+    """As vLLM has them."""
+
+    choice: list[str] | None = None
+    json: Raw = Raw()
+    json_object: bool | None = None
+    regex: str | None = None
+    grammar: Any = None
+    structural_tag: Any = None
+
+    def constraints(self, at: str) -> Iterator[Constraint]:
+        for name in ("grammar", "structural_tag"):
+            if getattr(self, name) is not None:
+                raise unsupported(f"{at}.{name}")
+        if self.json_object:
+            yield Constraint(kind="json", source="object", named=f"{at}.json_object")
+        yield from _guided(f"{at}.", self.json, self.regex, self.choice)
+
+
+def _guided(at: str, schema: Raw, regex: str | None, choice: list[str] | None) -> Iterator[Constraint]:
+    if _is_given(schema):
+        yield _json_schema_or_its_text(schema, f"{at}json")
+    if regex is not None:
+        yield Constraint(kind="regex", source=regex, named=f"{at}regex")
+    if choice is not None:
+        yield Constraint(kind="choice", source=tuple(choice), named=f"{at}choice")
+
+
+ResponseFormat: TypeAlias = _Text | _JsonObject | _JsonSchema | _TgiJson | _TgiRegex
+
+
+def _is_given(raw: Raw) -> bool:
+    return bytes(raw) not in (b"", b"null")
+
+
+def _json_schema(schema: Raw | bytes, named: str, **options: str) -> Constraint:
+    return Constraint(kind="json_schema", source=bytes(schema), options=options, named=named)
+
+
+def _json_schema_or_its_text(schema: Raw, named: str) -> Constraint:
+    is_text = bytes(schema).startswith(b'"')
+    return _json_schema(msgspec.json.decode(schema, type=str).encode() if is_text else schema, named)
+
+
 class Generate(NotYet, kw_only=True):
     """What both kinds of request share."""
+
+    response_format: ResponseFormat | None = None
+    # As TGI, llama.cpp and vLLM name them.
+    grammar: _TgiJson | _TgiRegex | str | None = None
+    json_schema: Raw = Raw()
+    guided_choice: list[str] | None = None
+    guided_json: Raw = Raw()
+    guided_regex: str | None = None
+    structured_outputs: _StructuredOutputs | None = None
 
     model: str | None = None
     max_tokens: Count | None = None
@@ -119,6 +215,27 @@ class Generate(NotYet, kw_only=True):
         self.refuse()
         if self.stream_options is not None and not self.stream:
             raise ParameterError("stream_options is only allowed with stream", field="stream_options")
+
+    def constraint(self) -> Constraint | None:
+        """What the answer is held to. Raises ParameterError if that is two things, or one that is not here yet."""
+        asked = [constraint for constraint in self._constraints() if constraint is not None]
+        if len(asked) > 1:
+            first, second = (constraint.named for constraint in asked[:2])
+            raise ParameterError(f"{first} and {second} are both given", field=second)
+        return asked[0] if asked else None
+
+    def _constraints(self) -> Iterator[Constraint | None]:
+        if self.response_format is not None:
+            yield self.response_format.constraint("response_format")
+        if isinstance(self.grammar, str):
+            raise unsupported("grammar", "a grammar in GBNF is")
+        if self.grammar is not None:
+            yield self.grammar.constraint("grammar")
+        if _is_given(self.json_schema):
+            yield _json_schema(self.json_schema, "json_schema")
+        yield from _guided("guided_", self.guided_json, self.guided_regex, self.guided_choice)
+        if self.structured_outputs is not None:
+            yield from self.structured_outputs.constraints("structured_outputs")
 
     @property
     def stops(self) -> list[str]:

@@ -4,18 +4,23 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use logitwire_core::error::{Error as CoreError, Result as CoreResult};
 use logitwire_core::grammar::Grammar as Core;
+use logitwire_core::grammar::json::JsonOptions;
 use logitwire_core::grammar::matcher::{Filled, Matcher as CoreMatcher, fill_masks as core_fill_masks};
+use logitwire_core::grammar::schema::{JsonKind, PropertyOrder, Spelling, Unsupported};
 use logitwire_core::vocab::Vocab as CoreVocab;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyBytes, PyString, PyType};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyString, PyType};
 
 use crate::array::{Array, Bytes};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{any_id, any_ids, integers};
 use crate::tokenize::Tokenizer;
 use crate::vocab::Vocab;
+
+/// Blanks in a row where any are allowed.
+const MAX_WHITESPACE: u8 = 64;
 
 /// A grammar's first argument: what a Tokenizer has, or a Vocab itself.
 struct VocabArgument(Vocab);
@@ -75,6 +80,50 @@ impl Grammar {
 #[pymethods]
 impl Grammar {
     #[classmethod]
+    #[pyo3(signature = (vocab, pattern, /))]
+    fn regex(_class: &Bound<'_, PyType>, py: Python<'_>, vocab: VocabArgument, pattern: &str) -> Result<Self> {
+        Self::compile(py, vocab, |vocab| Core::regex(vocab, pattern))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (vocab, /, kind="any", *, whitespace="any", spelling="any"))]
+    fn json(
+        _class: &Bound<'_, PyType>,
+        py: Python<'_>,
+        vocab: VocabArgument,
+        kind: &str,
+        whitespace: &str,
+        spelling: &str,
+    ) -> Result<Self> {
+        let kind =
+            one_of("kind", kind, &[("any", JsonKind::Any), ("object", JsonKind::Object), ("array", JsonKind::Array)])?;
+        let options = json_options("any", whitespace, spelling)?;
+        Self::compile(py, vocab, |vocab| Core::json(vocab, kind, options))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (
+        vocab, schema, /, *, property_order="any", whitespace="any", spelling="any", unsupported="error"
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn json_schema(
+        _class: &Bound<'_, PyType>,
+        py: Python<'_>,
+        vocab: VocabArgument,
+        schema: &Bound<'_, PyAny>,
+        property_order: &str,
+        whitespace: &str,
+        spelling: &str,
+        unsupported: &str,
+    ) -> Result<Self> {
+        let options = json_options(property_order, whitespace, spelling)?;
+        let choices = [("error", Unsupported::Error), ("ignore", Unsupported::Ignore)];
+        let unsupported = one_of("unsupported", unsupported, &choices)?;
+        let text = schema_text(schema)?;
+        Self::compile(py, vocab, |vocab| Core::json_schema(vocab, &text, options, unsupported))
+    }
+
+    #[classmethod]
     #[pyo3(signature = (vocab, texts, /))]
     fn choice(
         _class: &Bound<'_, PyType>,
@@ -100,6 +149,10 @@ impl Grammar {
         Ok(Matcher { core: Mutex::new(core), grammar: slf.clone().unbind() })
     }
 
+    fn outline(&self) -> String {
+        self.core.outline()
+    }
+
     #[getter]
     fn vocab(&self) -> Vocab {
         self.vocab.clone()
@@ -122,6 +175,51 @@ impl Grammar {
 
     fn __repr__(&self) -> String {
         format!("<logitwire.Grammar: {}, over {} ids>", self.core.description(), self.vocab.core.len())
+    }
+}
+
+/// What an option's name stands for.
+fn one_of<T: Copy>(field: &'static str, name: &str, choices: &[(&str, T)]) -> Result<T> {
+    let error = || {
+        let names: Vec<String> = choices.iter().map(|choice| format!("{:?}", choice.0)).collect();
+        CoreError::Parameter { field, value: format!("{name:?}"), expected: names.join(" or ") }
+    };
+    Ok(choices.iter().find(|choice| choice.0 == name).ok_or_else(error)?.1)
+}
+
+fn json_options(property_order: &str, whitespace: &str, spelling: &str) -> Result<JsonOptions> {
+    let orders = [("any", PropertyOrder::Any), ("schema", PropertyOrder::Schema)];
+    let spellings = [("any", Spelling::Any), ("canonical", Spelling::Canonical)];
+    Ok(JsonOptions {
+        max_whitespace: one_of("whitespace", whitespace, &[("any", MAX_WHITESPACE), ("compact", 0)])?,
+        spelling: one_of("spelling", spelling, &spellings)?,
+        property_order: one_of("property_order", property_order, &orders)?,
+    })
+}
+
+/// The text of a schema, which Python may have as it was read.
+fn schema_text(schema: &Bound<'_, PyAny>) -> Result<Vec<u8>> {
+    if let Ok(text) = schema.cast::<PyString>() {
+        return Ok(text.to_str()?.as_bytes().to_vec());
+    }
+    if schema.is_instance_of::<PyDict>() || schema.is_instance_of::<PyBool>() {
+        let options = PyDict::new(schema.py());
+        options.set_item("allow_nan", false)?;
+        let text = schema.py().import("json")?.call_method("dumps", (schema,), Some(&options));
+        let text = text.map_err(|error| match error.is_instance_of::<PyException>(schema.py()) {
+            true => {
+                CoreError::Schema { pointer: "#".into(), keyword: None, what: format!("it is no JSON: {error}") }.into()
+            }
+            false => Error::Py(error),
+        })?;
+        return Ok(text.cast::<PyString>().map_err(PyErr::from)?.to_str()?.as_bytes().to_vec());
+    }
+    match Bytes::get(schema) {
+        Ok(bytes) => Ok(bytes.as_slice().to_vec()),
+        Err(_) => {
+            let class = schema.get_type().qualname()?;
+            Err(PyTypeError::new_err(format!("schema: expected str, bytes, a dict or a bool, got {class}")).into())
+        }
     }
 }
 

@@ -41,22 +41,28 @@ pub struct Matcher {
     end_ids: Arc<[u32]>,
     /// The text goes on after a prompt's, instead of beginning anew.
     continuation: bool,
-    /// What it has read.
+    history: History,
+    is_terminated: bool,
+    /// Where the last mask was filled.
+    filled: Option<Place>,
+}
+
+/// What was read, piece by piece.
+#[derive(Debug, Clone, Default)]
+struct History {
     bytes: Vec<u8>,
-    /// Of what was accepted, piece by piece, the end in `bytes`.
+    /// Of each piece, its end in `bytes`.
     ends: Vec<u32>,
-    /// What the machine had read after the last ones of these, of its `generation`. Empty: to be read again.
+    /// What the machine had read after each of the last pieces, in its `generation`. Empty: to be read again.
     states: Vec<State>,
     generation: u64,
-    is_terminated: bool,
-    /// Where the last mask was filled, as long as states are of that generation.
-    filled: Option<Place>,
 }
 
 /// All that a mask depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     state: State,
+    generation: u64,
     is_first: bool,
     is_terminated: bool,
 }
@@ -84,10 +90,7 @@ impl Matcher {
             grammar,
             end_ids: end_ids.into(),
             continuation,
-            bytes: Vec::new(),
-            ends: Vec::new(),
-            states: Vec::new(),
-            generation: 0,
+            history: History::default(),
             is_terminated: false,
             filled: None,
         }
@@ -111,17 +114,17 @@ impl Matcher {
 
     /// Whether the text may end here.
     pub fn is_accepting(&mut self) -> Result<bool> {
-        let grammar = self.grammar.clone();
-        let shared = &mut *grammar.lock();
-        let state = self.state(shared)?;
+        let grammar = &*self.grammar;
+        let shared = &mut *grammar.lock()?;
+        let state = self.history.state(grammar, shared)?;
         Ok(!self.is_terminated && shared.machine.is_accepting(state)?)
     }
 
     /// Whether the text may end here and may not go on.
     pub fn is_complete(&mut self) -> Result<bool> {
-        let grammar = self.grammar.clone();
-        let shared = &mut *grammar.lock();
-        let state = self.state(shared)?;
+        let grammar = &*self.grammar;
+        let shared = &mut *grammar.lock()?;
+        let state = self.history.state(grammar, shared)?;
         let fuel = &mut grammar.step_fuel();
         let may_end = !self.is_terminated && shared.machine.is_accepting(state)?;
         Ok(may_end && next_bytes(&mut shared.machine, state, 1, fuel)?.is_empty())
@@ -133,7 +136,7 @@ impl Matcher {
     }
 
     fn fill_within(&mut self, mask: &mut [u32], fuel: &mut Fuel) -> Result<Filled> {
-        let grammar = self.grammar.clone();
+        let grammar = &*self.grammar;
         let n_words = mask::words(grammar.vocab.len());
         if mask.len() < n_words {
             let what = format!("mask: {} words a row, but the vocabulary's bits take {n_words}", mask.len());
@@ -141,16 +144,22 @@ impl Matcher {
         }
         let (mask, padding) = mask.split_at_mut(n_words);
         padding.fill(0);
-        let shared = &mut *grammar.lock();
-        let place = self.place(shared)?;
+        let shared = &mut *grammar.lock()?;
+        let state = self.history.state(grammar, shared)?;
+        let place = Place {
+            state,
+            generation: shared.generation,
+            is_first: self.is_first(),
+            is_terminated: self.is_terminated,
+        };
         if place.is_terminated {
             mask.fill(0);
         } else {
             match place.is_first {
                 true => shared.fill_first(&grammar.vocab, mask, fuel)?,
-                false => shared.machine.fill(place.state, mask, fuel)?,
+                false => shared.machine.fill(state, mask, fuel)?,
             }
-            let is_accepting = shared.machine.is_accepting(place.state)?;
+            let is_accepting = shared.machine.is_accepting(state)?;
             for &id in &*self.end_ids {
                 mask::set(mask, id as usize, is_accepting);
             }
@@ -170,14 +179,14 @@ impl Matcher {
 
     /// How many of these tokens, one after the other, would be accepted. Nothing changes.
     pub fn validate(&mut self, tokens: &[u32]) -> Result<usize> {
-        let grammar = self.grammar.clone();
-        let shared = &mut *grammar.lock();
-        let Place { mut state, mut is_first, is_terminated } = self.place(shared)?;
-        if is_terminated {
+        let grammar = &*self.grammar;
+        let shared = &mut *grammar.lock()?;
+        let (mut state, mut is_first) = (self.history.state(grammar, shared)?, self.is_first());
+        if self.is_terminated {
             return Ok(0);
         }
         for (n_accepted, &token) in tokens.iter().enumerate() {
-            match self.read(&grammar, shared, state, is_first, token)? {
+            match read(grammar, shared, &self.end_ids, (state, is_first), token)? {
                 Read::Refused => return Ok(n_accepted),
                 Read::End => return Ok(n_accepted + 1),
                 Read::Bytes(next, _) => (state, is_first) = (next, false),
@@ -188,33 +197,33 @@ impl Matcher {
 
     /// Take a token, or say that it may not come next; then nothing changes.
     pub fn accept(&mut self, token: u32) -> Result<bool> {
-        let grammar = self.grammar.clone();
-        let shared = &mut *grammar.lock();
-        let place = self.place(shared)?;
-        if place.is_terminated {
+        let grammar = &*self.grammar;
+        let shared = &mut *grammar.lock()?;
+        let state = self.history.state(grammar, shared)?;
+        if self.is_terminated {
             return Ok(false);
         }
-        match self.read(&grammar, shared, place.state, place.is_first, token)? {
+        match read(grammar, shared, &self.end_ids, (state, self.is_first()), token)? {
             Read::Refused => return Ok(false),
             Read::End => self.is_terminated = true,
-            Read::Bytes(state, bytes) => self.push(bytes, state)?,
+            Read::Bytes(state, bytes) => self.history.push(bytes, state, grammar.limits.grammar_text_bytes)?,
         }
         Ok(true)
     }
 
     /// Take bytes that came from elsewhere, as one piece, or say that they may not come next; then nothing changes.
     pub fn accept_bytes(&mut self, bytes: &[u8]) -> Result<bool> {
-        let grammar = self.grammar.clone();
-        let shared = &mut *grammar.lock();
-        let place = self.place(shared)?;
+        let grammar = &*self.grammar;
+        let shared = &mut *grammar.lock()?;
+        let state = self.history.state(grammar, shared)?;
         // Before fuel is spent on what cannot be kept.
-        self.check_room(bytes.len())?;
-        if place.is_terminated {
+        self.history.check_room(bytes.len(), grammar.limits.grammar_text_bytes)?;
+        if self.is_terminated {
             return Ok(false);
         }
-        match shared.machine.walk(place.state, bytes, &mut grammar.step_fuel())? {
+        match shared.machine.walk(state, bytes, &mut grammar.step_fuel())? {
             None => return Ok(false),
-            Some(state) => self.push(bytes, state)?,
+            Some(state) => self.history.push(bytes, state, grammar.limits.grammar_text_bytes)?,
         }
         Ok(true)
     }
@@ -227,32 +236,27 @@ impl Matcher {
             return Err(Error::Parameter { field: "n", value: n.to_string(), expected });
         }
         if n > 0 {
-            let n = n - usize::from(std::mem::take(&mut self.is_terminated));
-            self.ends.truncate(self.ends.len() - n);
-            self.bytes.truncate(self.n_read());
-            self.states.truncate(self.states.len().saturating_sub(n));
+            self.history.pop(n - usize::from(std::mem::take(&mut self.is_terminated)));
         }
         Ok(())
     }
 
     /// Tokens and pieces of bytes accepted so far, the end token included.
     pub fn n_accepted(&self) -> usize {
-        self.ends.len() + usize::from(self.is_terminated)
+        self.history.ends.len() + usize::from(self.is_terminated)
     }
 
     /// Back to the beginning of a text.
     pub fn reset(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-        self.states.clear();
+        self.history = History::default();
         self.is_terminated = false;
     }
 
     /// The bytes that every text going on from here begins with, as far as that is worth looking.
     pub fn forced_bytes(&mut self) -> Result<Vec<u8>> {
-        let grammar = self.grammar.clone();
-        let shared = &mut *grammar.lock();
-        let mut state = self.state(shared)?;
+        let grammar = &*self.grammar;
+        let shared = &mut *grammar.lock()?;
+        let mut state = self.history.state(grammar, shared)?;
         let fuel = &mut grammar.step_fuel();
         let mut forced = Vec::new();
         while !self.is_terminated && forced.len() < FORCED_BYTES && !shared.machine.is_accepting(state)? {
@@ -289,18 +293,24 @@ impl Matcher {
         Ok(Some(tokens))
     }
 
+    /// Nothing of the text is there yet, its prompt's included.
+    fn is_first(&self) -> bool {
+        self.history.bytes.is_empty() && !self.continuation
+    }
+}
+
+impl History {
     /// Bytes read so far.
     fn n_read(&self) -> usize {
         self.ends.last().map_or(0, |&end| end as usize)
     }
 
-    fn check_room(&self, n_bytes: usize) -> Result<()> {
-        let got = self.n_read().saturating_add(n_bytes);
-        within("grammar_text_bytes", got, self.grammar.limits.grammar_text_bytes)
+    fn check_room(&self, n_bytes: usize, maximum: usize) -> Result<()> {
+        within("grammar_text_bytes", self.n_read().saturating_add(n_bytes), maximum)
     }
 
-    fn push(&mut self, bytes: &[u8], state: State) -> Result<()> {
-        self.check_room(bytes.len())?;
+    fn push(&mut self, bytes: &[u8], state: State, maximum: usize) -> Result<()> {
+        self.check_room(bytes.len(), maximum)?;
         self.bytes.extend_from_slice(bytes);
         self.ends.push(self.bytes.len() as u32);
         self.push_state(state);
@@ -314,68 +324,68 @@ impl Matcher {
         self.states.push(state);
     }
 
-    fn place(&mut self, shared: &mut Shared) -> Result<Place> {
-        let state = self.state(shared)?;
-        Ok(Place { state, is_first: self.bytes.is_empty() && !self.continuation, is_terminated: self.is_terminated })
+    /// Take the last `n` pieces back.
+    fn pop(&mut self, n: usize) {
+        self.ends.truncate(self.ends.len().saturating_sub(n));
+        self.bytes.truncate(self.n_read());
+        self.states.truncate(self.states.len().saturating_sub(n));
     }
 
     /// What the machine has read of this text.
     #[inline]
-    fn state(&mut self, shared: &mut Shared) -> Result<State> {
+    fn state(&mut self, grammar: &Grammar, shared: &mut Shared) -> Result<State> {
         match self.states.last() {
-            _ if self.generation != shared.generation => self.replay(shared),
+            _ if self.generation != shared.generation => self.replay(grammar, shared),
             Some(&state) => Ok(state),
             None if self.ends.is_empty() => Ok(shared.machine.start()),
-            None => self.replay(shared),
+            None => self.replay(grammar, shared),
         }
     }
 
-    /// Read the text again: the machine has forgotten it, or this matcher has.
+    /// Read the text again: the machine has forgotten it, or it is older than what is kept.
     #[cold]
-    fn replay(&mut self, shared: &mut Shared) -> Result<State> {
-        let (mut state, mut begin) = (shared.machine.start(), 0);
+    fn replay(&mut self, grammar: &Grammar, shared: &mut Shared) -> Result<State> {
         // A state of an earlier generation is worth nothing, whatever happens here.
         self.states.clear();
-        self.filled = None;
+        let result = self.read_again(grammar, shared);
+        match result {
+            Ok(_) => self.generation = shared.generation,
+            Err(_) => self.states.clear(),
+        }
+        result
+    }
+
+    fn read_again(&mut self, grammar: &Grammar, shared: &mut Shared) -> Result<State> {
+        let (mut state, mut begin) = (shared.machine.start(), 0);
         for i in 0..self.ends.len() {
             let end = self.ends[i] as usize;
-            let read = shared.machine.walk(state, &self.bytes[begin..end], &mut self.grammar.step_fuel());
-            state = match read {
-                Ok(Some(state)) => state,
-                Ok(None) => {
-                    self.states.clear();
-                    let what = "a text that was accepted is not any more: a fault of logitwire".into();
-                    return Err(Error::Grammar { position: Some(begin), what });
-                }
-                Err(error) => {
-                    self.states.clear();
-                    return Err(error);
-                }
-            };
+            let read = shared.machine.walk(state, &self.bytes[begin..end], &mut grammar.step_fuel())?;
+            state = read.ok_or_else(|| Error::Grammar {
+                position: Some(begin),
+                what: "a text that was accepted is not any more: a fault of logitwire".into(),
+            })?;
             self.push_state(state);
             begin = end;
         }
-        self.generation = shared.generation;
         Ok(state)
     }
+}
 
-    /// What a token comes to.
-    #[inline]
-    fn read<'a>(
-        &self,
-        grammar: &'a Grammar,
-        shared: &mut Shared,
-        state: State,
-        is_first: bool,
-        token: u32,
-    ) -> Result<Read<'a>> {
-        if self.end_ids.contains(&token) {
-            return Ok(if shared.machine.is_accepting(state)? { Read::End } else { Read::Refused });
-        }
-        let Some(bytes) = token_bytes(&grammar.vocab, token, is_first) else { return Ok(Read::Refused) };
-        let next = shared.machine.walk(state, bytes, &mut grammar.step_fuel())?;
-        Ok(next.map_or(Read::Refused, |state| Read::Bytes(state, bytes)))
+/// What a token comes to.
+#[inline]
+fn read<'a>(
+    grammar: &'a Grammar,
+    shared: &mut Shared,
+    end_ids: &[u32],
+    (state, is_first): (State, bool),
+    token: u32,
+) -> Result<Read<'a>> {
+    if end_ids.contains(&token) {
+        return Ok(if shared.machine.is_accepting(state)? { Read::End } else { Read::Refused });
     }
+    let Some(bytes) = token_bytes(&grammar.vocab, token, is_first) else { return Ok(Read::Refused) };
+    let next = shared.machine.walk(state, bytes, &mut grammar.step_fuel())?;
+    Ok(next.map_or(Read::Refused, |state| Read::Bytes(state, bytes)))
 }
 
 enum Read<'a> {
@@ -495,7 +505,7 @@ mod tests {
 
     fn grammar(change: impl FnOnce(&mut Limits)) -> Arc<Grammar> {
         let vocab = Vocab::from_bytes(&TOKENS.map(Some), &[END, 7], &[END]).unwrap();
-        let mut grammar = Grammar::choice(Arc::new(vocab), &TEXTS).unwrap();
+        let mut grammar = Grammar::toy(Arc::new(vocab), &TEXTS);
         change(&mut grammar.limits);
         Arc::new(grammar)
     }
@@ -621,7 +631,7 @@ mod tests {
             let mut matcher = Matcher::new(grammar(|limits| limits.grammar_memory_bytes = 0), &[], false).unwrap();
             ids.iter().for_each(|&id| assert!(matcher.accept(id).unwrap()));
             check(&mut matcher, &text, &[END]);
-            let generation = matcher.generation;
+            let generation = matcher.history.generation;
             assert!(ids.is_empty() || generation > 0);
             for n in (0..ids.len()).rev() {
                 matcher.rollback(1).unwrap();
@@ -635,12 +645,12 @@ mod tests {
     fn states_older_than_the_kept_are_read_again() {
         let text = "ab".repeat(3 * KEPT);
         let vocab = Vocab::from_bytes(&TOKENS.map(Some), &[END], &[END]).unwrap();
-        let grammar = Arc::new(Grammar::choice(Arc::new(vocab), &[&text]).unwrap());
+        let grammar = Arc::new(Grammar::toy(Arc::new(vocab), &[&text]));
         let mut matcher = Matcher::new(grammar, &[], false).unwrap();
         for i in 0..2 * KEPT + 10 {
             assert!(matcher.accept(i as u32 % 2).unwrap());
         }
-        assert_eq!(matcher.states.len(), KEPT + 10);
+        assert_eq!(matcher.history.states.len(), KEPT + 10);
         for n in [1, KEPT, KEPT, 9] {
             matcher.rollback(n).unwrap();
             let next = matcher.n_accepted() as u32 % 2;
@@ -689,7 +699,7 @@ mod tests {
         assert_eq!(matcher.fill(&mut mask).unwrap(), Filled::Changed);
         assert!(matches!(matcher.fill(&mut []), Err(Error::Shape { .. })));
         let vocab = Arc::new(Vocab::from_bytes(&[Some("a"), Some("b")], &[], &[1]).unwrap());
-        let grammar = Arc::new(Grammar::choice(vocab, &["a", ""]).unwrap());
+        let grammar = Arc::new(Grammar::toy(vocab, &["a", ""]));
         assert_eq!(Matcher::new(grammar, &[], false).unwrap().fill(&mut mask).unwrap(), Filled::All);
         assert_eq!(mask, [0b11]);
     }
@@ -761,6 +771,6 @@ mod tests {
         .join()
         .unwrap_err();
         check(&mut matcher, "ab", &[END]);
-        assert_eq!(matcher.generation, 1);
+        assert_eq!(matcher.history.generation, 1);
     }
 }
