@@ -491,7 +491,7 @@ class Grammar:
         """JSON that is valid under a JSON Schema of draft 4 to 2020-12, by its `$schema`.
 
         schema: its text, or what `json.dumps` makes the text of.
-        property_order: keys in "any" order, or the declared ones in that of the "schema" and before all others.
+        property_order: keys in "any" order, or the declared ones in that of the "schema"; others stand anywhere.
         whitespace: "any": blanks wherever JSON allows them, at most 64 in a row; "compact": none.
         spelling: "any": every spelling of a string or a number, escapes and exponents included; "canonical": one.
         unsupported: a keyword that is not enforced is an "error", or left out ("ignore") and listed by `relaxed`.
@@ -501,7 +501,7 @@ class Grammar:
 
         >>> vocab = Vocab.from_bytes([*(bytes([byte]) for byte in range(128)), b""], special_ids=[128], eos_ids=[128])
         >>> schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "additionalProperties": False}
-        >>> matcher = Grammar.json_schema(vocab, schema, whitespace="compact").matcher()
+        >>> matcher = Grammar.json_schema(vocab, schema, whitespace="compact", spelling="canonical").matcher()
         >>> matcher.accept_bytes(b'{"'), matcher.forced_bytes()
         (True, b'ok":')
         """
