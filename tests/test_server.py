@@ -864,6 +864,7 @@ def test_the_unforeseen_is_a_plain_500(caplog: pytest.LogCaptureFixture) -> None
     class Broken:
         name = "broken"
         context_length = None
+        vocab = lw.Vocab.from_bytes([b"a"])
 
         @property
         def chat_template(self) -> Any:
