@@ -7,6 +7,9 @@ use crate::error::Result;
 use crate::grammar::term::{TermId, Terms, UNBOUNDED};
 use crate::limits::{Fuel, Limits, within};
 
+/// So many times the same in a row are a counter; of fewer, texts are more often told apart in the middle.
+const COUNTED_RUN: usize = 64;
+
 /// Part of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece {
@@ -192,7 +195,7 @@ impl Parser<'_> {
                 if let Some(open) = self.open.last_mut() {
                     let items = std::mem::take(&mut open.items);
                     open.is_repeatable = false;
-                    let branch = self.sequence(items);
+                    let branch = self.sequence(items)?;
                     if let Some(open) = self.open.last_mut() {
                         open.branches.push(branch);
                     }
@@ -250,20 +253,29 @@ impl Parser<'_> {
     }
 
     /// Items in a row: one term if none holds an assertion.
-    fn sequence(&mut self, items: Vec<Piece>) -> Piece {
+    fn sequence(&mut self, items: Vec<Piece>) -> Result<Piece> {
         let mut term = Terms::EPSILON;
-        for item in items.iter().rev() {
-            match item {
-                Piece::Term(t) => term = self.terms.concat(*t, term),
-                Piece::Node(_) => return if let [only] = items[..] { only } else { self.node(Node::Concat(items)) },
+        for (i, run) in items.chunk_by(|a, b| a == b).rev().enumerate() {
+            let Piece::Term(t) = run[0] else {
+                return Ok(if let [only] = items[..] { only } else { self.node(Node::Concat(items)) });
+            };
+            match u32::try_from(run.len()) {
+                Ok(n) if run.len() >= COUNTED_RUN => {
+                    let run = self.terms.repeat(t, n, n);
+                    term = self.terms.concat(run, term);
+                }
+                _ => term = run.iter().fold(term, |rest, _| self.terms.concat(t, rest)),
+            }
+            if i % 1024 == 1023 {
+                self.pay()?;
             }
         }
-        Piece::Term(term)
+        Ok(Piece::Term(term))
     }
 
     fn close(&mut self, open: Open) -> Result<Piece> {
         let Open { group, position, mut branches, items, .. } = open;
-        let last = self.sequence(items);
+        let last = self.sequence(items)?;
         branches.push(last);
         let terms: Option<Vec<TermId>> = branches
             .iter()
