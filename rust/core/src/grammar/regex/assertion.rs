@@ -195,6 +195,12 @@ impl Places {
                 Task::Prepend(Piece::Node(node)) => match &tree.nodes[node] {
                     Node::Concat(pieces) => tasks.extend(pieces.iter().map(|&piece| Task::Prepend(piece))),
                     Node::Alternation(_) => tasks.push(Task::Branch(node, 0, follows.clone(), Vec::new())),
+                    Node::Repeat { body, min, max, .. }
+                        if follows.iter().all(|&rest| rest == Terms::EPSILON)
+                            && let Some(whole) = throughout(tree, *body, *min, *max, terms) =>
+                    {
+                        follows.fill(whole);
+                    }
                     Node::Repeat { max: UNBOUNDED, position, .. } => {
                         let what = "an assertion inside a repetition without an upper bound is not supported; give it one, or \
                                     move the assertion out";
@@ -300,6 +306,27 @@ impl Places {
         let is_nullable = terms.is_nullable(t);
         follows.iter().map(|&rest| if is_nullable { terms.alternation(vec![texts, rest]) } else { texts }).collect()
     }
+}
+
+/// Up to the end of the text nothing but characters of a class, at each of which a look-ahead holds: those whose no rest is
+/// what the look-ahead refuses. So `((?!no).)*` at the end of a pattern needs no bound.
+fn throughout(tree: &Tree, body: Piece, min: u32, max: u32, terms: &mut Terms) -> Option<TermId> {
+    let Piece::Node(body) = body else { return None };
+    let Node::Concat(pieces) = &tree.nodes[body] else { return None };
+    let [Piece::Node(look), Piece::Term(class)] = pieces[..] else { return None };
+    terms.ranges(class)?;
+    let (asked, negative) = match tree.nodes[look] {
+        Node::Look { behind: false, negative, body: Piece::Term(asked), .. } => (asked, negative),
+        Node::Edge { behind: false, negative, class, at_edge: false } => (class, negative),
+        _ => return None,
+    };
+    let asked = terms.concat(asked, Terms::ANY);
+    let refused = if negative { asked } else { terms.complement(asked) };
+    let refused = terms.non_empty(refused);
+    let somewhere = terms.concat(Terms::ANY, refused);
+    let nowhere = terms.complement(somewhere);
+    let all = terms.repeat(class, min, max);
+    Some(terms.intersection(vec![all, nowhere]))
 }
 
 fn complement(class: TermId, terms: &mut Terms) -> TermId {
