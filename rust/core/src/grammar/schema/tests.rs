@@ -321,6 +321,22 @@ fn universe() -> Vec<Value> {
     all
 }
 
+/// What the JSON machine takes for granted.
+fn promises(schema: &Schema) {
+    let has_values = |node: NodeId| !schema.alternatives(node).is_empty();
+    for object in schema.objects() {
+        let required = object.properties.iter().filter(|property| property.required);
+        assert!(required.clone().all(|property| has_values(property.node)), "{object:?}");
+        assert!(required.count() <= object.max_properties as usize, "{object:?}");
+        assert!(object.additional.iter().all(|additional| has_values(additional.node)), "{object:?}");
+        assert!(object.properties.is_sorted_by(|a, b| a.name < b.name), "{object:?}");
+    }
+    for array in schema.arrays() {
+        assert!(array.min <= array.max && array.prefix.iter().all(|&item| has_values(item)), "{array:?}");
+        assert!(array.max as usize <= array.prefix.len() || has_values(array.rest), "{array:?}");
+    }
+}
+
 /// Both oracles agree, and each alternative has a value. Whether it compiled.
 fn check(schema: &Value) -> bool {
     let mut terminals = Terminals::new();
@@ -340,6 +356,7 @@ fn check(schema: &Value) -> bool {
     for value in universe() {
         assert_eq!(judge.node(compiled.root(), &value), is_valid(&value), "{value} by {schema}");
     }
+    promises(judge.schema);
     let witnesses = judge.witnesses(8);
     let own: BTreeSet<AlternativeId> = compiled.alternatives(compiled.root()).iter().copied().collect();
     for id in own {
@@ -508,6 +525,7 @@ fn keywords() {
             vec![json!(2)],
             vec![json!(1), json!(3), json!("2")],
         ),
+        (json!({"enum": ["a", "ab"], "maxLength": 1}), vec![json!("a")], vec![json!("ab")]),
         (json!({"enum": ["a", "ab", "b"], "minLength": 2}), vec![json!("ab")], vec![json!("a"), json!("b")]),
         (json!({"minimum": 1, "exclusiveMinimum": 1}), vec![json!(1.5), json!("x")], vec![json!(1)]),
         (
