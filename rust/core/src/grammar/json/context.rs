@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::names::{NameSet, Names, insert, no_names};
 use super::{ContextId, JsonMachine, NONE, too_many_alternatives};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grammar::alternatives::Alternatives;
 use crate::grammar::hash::Set;
 use crate::grammar::schema::{Alternative, AlternativeId, NodeId, Object, PropertyOrder};
@@ -64,6 +64,25 @@ pub(super) enum Language {
     Term(u32),
 }
 
+impl Language {
+    fn term(self, terms: &[TermId]) -> TermId {
+        match self {
+            Self::None => Terms::EMPTY,
+            Self::Any => Terms::ANY,
+            Self::Term(i) => terms.get(i as usize).copied().unwrap_or(Terms::EMPTY),
+        }
+    }
+}
+
+/// How the values of names that no alternative declares are visited.
+#[derive(Debug, Clone, Copy)]
+enum Undeclared {
+    /// As if a name were in every language: at least what comes of any name, and quick.
+    Together,
+    /// Those of each set of languages that share a name.
+    Apart,
+}
+
 impl JsonMachine {
     pub(super) fn context(&mut self, mut members: Vec<(AlternativeId, Alternatives)>) -> Result<ContextId> {
         members.sort_unstable();
@@ -111,6 +130,13 @@ impl JsonMachine {
     /// Visit what alternatives come to while none is ruled out, so that too many of them are found now and not in the
     /// middle of a text.
     pub(super) fn visit_alternatives(&mut self) -> Result<()> {
+        match self.visit(Undeclared::Together) {
+            Err(Error::Limit { limit: "grammar_alternatives", .. }) => self.visit(Undeclared::Apart),
+            visited => visited,
+        }
+    }
+
+    fn visit(&mut self, undeclared: Undeclared) -> Result<()> {
         let schema = self.schema.clone();
         let schema = &*schema;
         let is_one = |members: &[(AlternativeId, Alternatives)]| {
@@ -138,8 +164,19 @@ impl JsonMachine {
                     let values = table.rows.iter().map(|row| row.values[name]).enumerate();
                     ahead.push(union(&mut values.filter(|&(_, node)| node != NONE)));
                 }
-                let others = table.rows.iter().map(|row| row.languages.first()).enumerate();
-                ahead.push(union(&mut others.filter_map(|(i, language)| Some((i, language?.1)))));
+                match undeclared {
+                    Undeclared::Together => {
+                        let others = table.rows.iter().enumerate();
+                        ahead.push(union(
+                            &mut others.flat_map(|(i, row)| row.languages.iter().map(move |&(_, node)| (i, node))),
+                        ));
+                    }
+                    Undeclared::Apart => {
+                        for values in self.values_of_undeclared(&table.clone())? {
+                            ahead.push(union(&mut values.into_iter()));
+                        }
+                    }
+                }
             }
             if let Some(table) = self.learned.array_tables.get(array as usize) {
                 let arrays = || table.arrays.iter().map(|&(id, _)| schema.array(id)).enumerate();
@@ -150,6 +187,36 @@ impl JsonMachine {
             }
         }
         Ok(())
+    }
+
+    /// Of every name that no alternative declares, which node each alternative has for its value.
+    fn values_of_undeclared(&mut self, table: &ObjectTable) -> Result<Vec<Vec<(usize, NodeId)>>> {
+        let mut found = vec![(Terms::ANY, Vec::new())];
+        for (i, row) in table.rows.iter().enumerate() {
+            let mut next = Vec::new();
+            for (names, values) in found {
+                let mut rest = vec![names];
+                for &(language, node) in &row.languages {
+                    self.fuel.spend(4 * (1 + values.len() as u64))?;
+                    let terms = &mut self.terminals.terms;
+                    let language = language.term(&table.terms);
+                    rest.push(terms.complement(language));
+                    let names = terms.intersection(vec![names, language]);
+                    if terms.is_alive(names, 0, u32::MAX, &mut self.fuel)? {
+                        let mut values = values.clone();
+                        values.push((i, node));
+                        next.push((names, values));
+                    }
+                }
+                let terms = &mut self.terminals.terms;
+                let rest = terms.intersection(rest);
+                if terms.is_alive(rest, 0, u32::MAX, &mut self.fuel)? {
+                    next.push((rest, values));
+                }
+            }
+            found = next;
+        }
+        Ok(found.into_iter().map(|(_, values)| values).collect())
     }
 
     fn terminals_start(&mut self, members: Vec<(Terminal, Alternatives)>) -> Result<StateId> {

@@ -264,6 +264,42 @@ fn alternatives_live_side_by_side() {
     );
 }
 
+/// Two objects whose keys of two kinds have values of so many alternatives each.
+fn values_under_languages(counts: [[usize; 2]; 2]) -> String {
+    let value = |kind: usize, n: usize| {
+        let objects: Vec<String> =
+            (0..n).map(|i| format!(r#"{{"type": "object", "required": ["{kind}-{i}"]}}"#)).collect();
+        format!(r#"{{"anyOf": [{}]}}"#, objects.join(", "))
+    };
+    let objects: Vec<String> = counts
+        .iter()
+        .enumerate()
+        .map(|(i, [x, y])| {
+            let (x, y) = (value(2 * i, *x), value(2 * i + 1, *y));
+            format!(r#"{{"type": "object", "patternProperties": {{"^x": {x}, "^y": {y}}}, "required": ["r{i}"]}}"#)
+        })
+        .collect();
+    format!(r#"{{"anyOf": [{}]}}"#, objects.join(", "))
+}
+
+#[test]
+fn too_many_alternatives_under_undeclared_keys_are_found_at_compile() {
+    for counts in [[[200, 1], [200, 1]], [[1, 200], [1, 200]]] {
+        let error = machine_with(&values_under_languages(counts), SchemaOptions::default(), 64).unwrap_err();
+        assert_eq!(error, Error::Limit { limit: "grammar_alternatives", got: 400, maximum: 256 });
+    }
+    // No key is of both kinds, so 201 are the most.
+    check(
+        &values_under_languages([[200, 1], [1, 200]]),
+        &[
+            r#"{"r0": 1, "x": {"0-7": 1}}"#,
+            r#"{"y": {"3-7": 1}, "r1": 1}"#,
+            r#"{"r0": 1, "r1": 1, "x": {"0-7": 1, "2-0": 1}}"#,
+        ],
+        &[r#"{"r0": 1, "y": {"3-7": 1}}"#, r#"{"r0": 1, "x": {"2-0": 1}}"#],
+    );
+}
+
 #[test]
 fn canonical_spelling_and_order() {
     let schema = r#"{"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "number"}, "c": {"type": "null"}}, "required": ["a"], "additionalProperties": false}"#;
