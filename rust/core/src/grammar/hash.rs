@@ -104,14 +104,15 @@ pub fn fingerprint(value: &impl Hash) -> u128 {
     u128::from(low.hash_one(value)) | u128::from(high.hash_one(value)) << 64
 }
 
-/// Which id stands for a value that lies elsewhere, in an arena: four to eight bytes an id.
+/// Which id stands for a value that lies elsewhere, in an arena: eleven to twenty-two bytes an id.
 #[derive(Debug, Clone, Default)]
 pub struct IdTable {
-    slots: Vec<u32>,
+    /// Half of a value's hash, so that its arena is looked at for the right value alone, and its id.
+    slots: Vec<(u32, u32)>,
     len: usize,
 }
 
-const FREE: u32 = u32::MAX;
+const FREE: (u32, u32) = (0, u32::MAX);
 
 impl IdTable {
     /// The id of a value with this hash, of which `is_it` says whether it is the one.
@@ -122,33 +123,33 @@ impl IdTable {
         loop {
             match self.slots[slot] {
                 FREE => return None,
-                id if is_it(id) => return Some(id),
+                (half, id) if half == hash as u32 && is_it(id) => return Some(id),
                 _ => slot = (slot + 1) & mask,
             }
         }
     }
 
-    /// Adds an id that is not there. `hash_of` gives the hash of any id in the table.
-    pub fn insert(&mut self, id: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds an id that is not there, of a value with the hash that `hash_of` gives.
+    pub fn insert(&mut self, id: u32, hash_of: impl FnOnce(u32) -> u64) {
         if 4 * (self.len + 1) > 3 * self.slots.len() {
             let larger = (2 * self.slots.len()).max(16);
-            for id in std::mem::replace(&mut self.slots, vec![FREE; larger]) {
-                if id != FREE {
-                    self.place(id, hash_of(id));
+            for slot in std::mem::replace(&mut self.slots, vec![FREE; larger]) {
+                if slot != FREE {
+                    self.place(slot);
                 }
             }
         }
-        self.place(id, hash_of(id));
+        self.place((hash_of(id) as u32, id));
         self.len += 1;
     }
 
-    fn place(&mut self, id: u32, hash: u64) {
+    fn place(&mut self, value: (u32, u32)) {
         let mask = self.slots.len() - 1;
-        let mut slot = hash as usize & mask;
+        let mut slot = value.0 as usize & mask;
         while self.slots[slot] != FREE {
             slot = (slot + 1) & mask;
         }
-        self.slots[slot] = id;
+        self.slots[slot] = value;
     }
 
     /// Forgets all ids.
@@ -158,7 +159,7 @@ impl IdTable {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<u32>()
+        self.slots.capacity() * size_of::<(u32, u32)>()
     }
 }
 
