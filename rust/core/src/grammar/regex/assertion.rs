@@ -1,12 +1,16 @@
 //! A tree with assertions to a term without. What may follow a place is carried from the end of the pattern to its start,
 //! so a look-ahead there is an intersection. What stands before a place is told apart only as far as the pattern asks: by
 //! the last character's class, or that there is none. A longer look-behind is a look-ahead of the pattern read backwards.
+//!
+//! What may follow a round of a repetition without an upper bound has such rounds in it again: it is a variable, defined
+//! once the round is done. A round without text leads nowhere, so those are left out, for which a repetition tells apart
+//! whether its round has read anything.
 
 use super::Anchored;
 use super::escape::{Ranges, error, negated};
 use super::parser::{Node, Piece, Tree};
 use crate::error::Result;
-use crate::grammar::hash::Set;
+use crate::grammar::hash::{Set, fingerprint};
 use crate::grammar::term::{TermId, Terms, UNBOUNDED};
 use crate::limits::{Fuel, Limits, within};
 
@@ -15,6 +19,10 @@ use crate::limits::{Fuel, Limits, within};
 struct Places {
     /// Those behind the first.
     atoms: Vec<Atom>,
+    /// Stands for the pattern.
+    key: u128,
+    /// The pattern was turned round.
+    is_backwards: bool,
 }
 
 struct Atom {
@@ -23,7 +31,9 @@ struct Atom {
     inside: Vec<TermId>,
 }
 
-/// Of each place what may follow, to the end of the text.
+/// Of each place what may follow, to the end of the text. Within repetitions without an upper bound, so many times more:
+/// first while no round has read anything, then when the outermost's has, and last when all have. Whatever is read leads
+/// to the last.
 type Follows = Vec<TermId>;
 
 enum Task {
@@ -37,10 +47,18 @@ enum Task {
     Round(Piece, u32, u32, Follows),
     /// An optional round is done; the same.
     Optional(Piece, u32, u32, Follows),
+    /// A round of many is done: of what, how many must be, what follows all, and the variables for it in the last places.
+    Many(Piece, u32, Follows, Vec<TermId>),
 }
 
 /// The term of a tree.
-pub(super) fn term(mut tree: Tree, anchored: Anchored, terms: &mut Terms, fuel: &mut Fuel) -> Result<TermId> {
+pub(super) fn term(
+    mut tree: Tree,
+    key: u128,
+    anchored: Anchored,
+    terms: &mut Terms,
+    fuel: &mut Fuel,
+) -> Result<TermId> {
     let around = if anchored == Anchored::Search { Terms::ANY } else { Terms::EPSILON };
     if let Piece::Term(t) = tree.root {
         let behind = terms.concat(t, around);
@@ -63,7 +81,7 @@ pub(super) fn term(mut tree: Tree, anchored: Anchored, terms: &mut Terms, fuel: 
     if is_backwards {
         turn(&mut tree, &nodes, terms, fuel)?;
     }
-    let places = Places::new(&tree, &nodes, terms);
+    let places = Places { atoms: atoms(&tree, &nodes, terms), key, is_backwards };
     let follows = places.compile(&tree, vec![around; places.atoms.len() + 1], terms, fuel)?;
     let term = match anchored {
         Anchored::Full => follows[0],
@@ -119,42 +137,51 @@ fn turn(tree: &mut Tree, nodes: &[usize], terms: &mut Terms, fuel: &mut Fuel) ->
     Ok(())
 }
 
-impl Places {
-    fn new(tree: &Tree, nodes: &[usize], terms: &mut Terms) -> Self {
-        let asked = |&node: &usize| match tree.nodes[node] {
-            Node::Edge { behind: true, class, .. } | Node::Word { class, .. } => Some(class),
-            _ => None,
+/// The classes of last characters that a pattern tells apart.
+fn atoms(tree: &Tree, nodes: &[usize], terms: &mut Terms) -> Vec<Atom> {
+    let asked = |&node: &usize| match tree.nodes[node] {
+        Node::Edge { behind: true, class, .. } | Node::Word { class, .. } => Some(class),
+        _ => None,
+    };
+    let mut classes: Vec<TermId> = nodes.iter().filter_map(asked).collect();
+    if classes.is_empty() {
+        return Vec::new();
+    }
+    classes.sort_unstable();
+    classes.dedup();
+    let mut starts: Vec<u32> = classes.iter().flat_map(|&class| terms.boundaries(class)).copied().collect();
+    starts.push(0);
+    starts.sort_unstable();
+    starts.dedup();
+    let mut atoms: Vec<(Vec<TermId>, Ranges)> = Vec::new();
+    for (i, &low) in starts.iter().enumerate() {
+        let high = starts.get(i + 1).map_or(u32::from(char::MAX), |next| next - 1);
+        let holds = |&class: &TermId| {
+            let ranges = terms.ranges(class).unwrap_or(&[]);
+            ranges.iter().any(|range| range.0 <= low && low <= range.1)
         };
-        let mut classes: Vec<TermId> = nodes.iter().filter_map(asked).collect();
-        if classes.is_empty() {
-            return Self { atoms: Vec::new() };
+        let inside: Vec<TermId> = classes.iter().copied().filter(holds).collect();
+        match atoms.iter_mut().find(|atom| atom.0 == inside) {
+            Some(atom) => atom.1.push((low, high)),
+            None => atoms.push((inside, vec![(low, high)])),
         }
-        classes.sort_unstable();
-        classes.dedup();
-        let mut starts: Vec<u32> = classes.iter().flat_map(|&class| terms.boundaries(class)).copied().collect();
-        starts.push(0);
-        starts.sort_unstable();
-        starts.dedup();
-        let mut atoms: Vec<(Vec<TermId>, Ranges)> = Vec::new();
-        for (i, &low) in starts.iter().enumerate() {
-            let high = starts.get(i + 1).map_or(u32::from(char::MAX), |next| next - 1);
-            let holds = |&class: &TermId| {
-                let ranges = terms.ranges(class).unwrap_or(&[]);
-                ranges.iter().any(|range| range.0 <= low && low <= range.1)
-            };
-            let inside: Vec<TermId> = classes.iter().copied().filter(holds).collect();
-            match atoms.iter_mut().find(|atom| atom.0 == inside) {
-                Some(atom) => atom.1.push((low, high)),
-                None => atoms.push((inside, vec![(low, high)])),
-            }
-        }
-        let atoms = atoms.into_iter().map(|(inside, ranges)| Atom { class: terms.class(&ranges), inside }).collect();
-        Self { atoms }
+    }
+    atoms.into_iter().map(|(inside, ranges)| Atom { class: terms.class(&ranges), inside }).collect()
+}
+
+impl Places {
+    /// The last places: something was read in every round.
+    fn last<'a>(&self, follows: &'a Follows) -> &'a [TermId] {
+        &follows[follows.len() - self.atoms.len() - 1..]
+    }
+
+    fn is_first(&self, place: usize) -> bool {
+        place.is_multiple_of(self.atoms.len() + 1)
     }
 
     /// Whether what stands before a place is in a class. Before the first place stands nothing.
     fn is_in(&self, place: usize, class: TermId) -> bool {
-        place.checked_sub(1).is_some_and(|atom| self.atoms[atom].inside.contains(&class))
+        (place % (self.atoms.len() + 1)).checked_sub(1).is_some_and(|atom| self.atoms[atom].inside.contains(&class))
     }
 
     /// Texts with one of what follows anywhere in them.
@@ -170,10 +197,14 @@ impl Places {
         terms.alternation(found)
     }
 
-    /// The classes of last characters that differ in what follows.
+    /// The classes of last characters that differ in what follows them.
     fn groups(&self, follows: &Follows, terms: &mut Terms) -> Vec<(TermId, TermId)> {
+        let last = self.last(follows);
+        if self.atoms.is_empty() {
+            return vec![(terms.class(&[(0, char::MAX.into())]), last[0])];
+        }
         let mut groups: Vec<(Vec<TermId>, TermId)> = Vec::new();
-        for (atom, &rest) in self.atoms.iter().zip(&follows[1..]) {
+        for (atom, &rest) in self.atoms.iter().zip(&last[1..]) {
             match groups.iter_mut().find(|group| group.1 == rest) {
                 Some(group) => group.0.push(atom.class),
                 None => groups.push((vec![atom.class], rest)),
@@ -187,7 +218,7 @@ impl Places {
         let mut tasks = vec![Task::Prepend(tree.root)];
         let mut paid = terms.work();
         while let Some(task) = tasks.pop() {
-            fuel.spend(1 + terms.work() - paid)?;
+            fuel.spend(follows.len() as u64 + terms.work() - paid)?;
             paid = terms.work();
             within("grammar_memory_bytes", terms.bytes(), Limits::DEFAULT.grammar_memory_bytes)?;
             match task {
@@ -201,22 +232,31 @@ impl Places {
                     {
                         follows.fill(whole);
                     }
-                    Node::Repeat { max: UNBOUNDED, position, .. } => {
-                        let what = "an assertion inside a repetition without an upper bound is not supported; give it one, or \
-                                    move the assertion out";
+                    Node::Repeat { max: UNBOUNDED, position, .. } if self.is_backwards => {
+                        let what = "an assertion inside a repetition without an upper bound, beside a look-behind of more \
+                                    than one character, is not supported; give the repetition an upper bound";
                         return Err(error(*position, what));
+                    }
+                    Node::Repeat { body, min, max: UNBOUNDED, .. } => {
+                        let variables = self.variables(tree, *body, &follows, terms, fuel)?;
+                        let mut round = vec![Terms::EMPTY; follows.len()];
+                        round.extend(&variables);
+                        tasks.push(Task::Many(*body, *min, follows, variables));
+                        tasks.push(Task::Prepend(*body));
+                        follows = round;
                     }
                     Node::Repeat { body, min, max, .. } => {
                         tasks.push(Task::Round(*body, max - min, *min, follows.clone()));
                     }
                     Node::Look { negative, body, .. } => {
+                        let n = follows.len();
                         tasks.push(Task::Looked(*negative, follows));
                         tasks.push(Task::Prepend(*body));
-                        follows = vec![Terms::ANY; self.atoms.len() + 1];
+                        follows = vec![Terms::ANY; n];
                     }
                     Node::Edge { behind: true, negative, class, at_edge } => {
                         for (place, rest) in follows.iter_mut().enumerate() {
-                            let holds = if place == 0 { *at_edge } else { self.is_in(place, *class) };
+                            let holds = if self.is_first(place) { *at_edge } else { self.is_in(place, *class) };
                             if holds == *negative {
                                 *rest = Terms::EMPTY;
                             }
@@ -257,7 +297,7 @@ impl Places {
                             let any = |place: usize| {
                                 terms.alternation(results.iter().map(|follows| follows[place]).collect())
                             };
-                            (0..=self.atoms.len()).map(any).collect()
+                            (0..after.len()).map(any).collect()
                         }
                     };
                 }
@@ -283,10 +323,67 @@ impl Places {
                     }
                     tasks.push(Task::Round(body, optional, required, after));
                 }
+                Task::Many(body, required, after, variables) => {
+                    follows.truncate(after.len());
+                    for (rest, &after) in follows.iter_mut().zip(&after) {
+                        *rest = terms.alternation(vec![after, *rest]);
+                    }
+                    let last = follows.len() - variables.len();
+                    for (place, (rest, &variable)) in follows[last..].iter_mut().zip(&variables).enumerate() {
+                        terms.define(variable, *rest);
+                        // No round adds anything where every text may follow anyway.
+                        if variable != Terms::EMPTY && *rest != after[last + place] {
+                            *rest = variable;
+                        }
+                    }
+                    tasks.push(Task::Round(body, 0, required, after));
+                }
             }
         }
         fuel.spend(terms.work() - paid)?;
         Ok(follows)
+    }
+
+    /// Of each of the last places a variable for what may follow there, a round of many or what follows all.
+    fn variables(
+        &self,
+        tree: &Tree,
+        body: Piece,
+        after: &Follows,
+        terms: &mut Terms,
+        fuel: &mut Fuel,
+    ) -> Result<Vec<TermId>> {
+        let last = self.last(after);
+        let mut parts: Vec<TermId> = self.atoms.iter().map(|atom| atom.class).chain(last.iter().copied()).collect();
+        let mut todo = vec![body];
+        while let Some(piece) = todo.pop() {
+            fuel.spend(1)?;
+            match piece {
+                Piece::Term(t) => parts.push(t),
+                Piece::Node(node) => match &tree.nodes[node] {
+                    Node::Concat(pieces) | Node::Alternation(pieces) => todo.extend_from_slice(pieces),
+                    Node::Repeat { body, .. } | Node::Look { body, .. } => todo.push(*body),
+                    Node::Edge { class, .. } | Node::Word { class, .. } => parts.push(*class),
+                },
+            }
+        }
+        let node = match body {
+            Piece::Node(node) => node,
+            Piece::Term(_) => tree.nodes.len(),
+        };
+        let after: Vec<u128> = last.iter().map(|&t| terms.fingerprint(t)).collect();
+        let mut variables = Vec::with_capacity(last.len());
+        for (place, &rest) in last.iter().enumerate() {
+            // With classes told apart, something read has one.
+            variables.push(match place == 0 && !self.atoms.is_empty() {
+                true => Terms::EMPTY,
+                false => {
+                    let key = fingerprint(&(self.key, node, place, &after));
+                    terms.variable(key, terms.is_nullable(rest), &parts, fuel)?
+                }
+            });
+        }
+        Ok(variables)
     }
 
     /// `t` before what follows: which of it may, its last character says, or if it has none, what stands before it.

@@ -11,12 +11,13 @@ mod parser;
 #[cfg(test)]
 mod tests;
 
+use super::hash::fingerprint;
 use super::term::{TermId, Terms};
 use crate::error::Result;
 use crate::limits::{Fuel, Limits, within};
 
 /// Whose syntax and classes a pattern has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// ECMA-262 over code points (its `u` flag), as JSON Schema's `pattern`: `\d` and `\w` are ASCII, `.` stops at line
     /// terminators. Also taken is what Annex B allows and patterns in schemas have: needless escapes of punctuation, a
@@ -46,5 +47,5 @@ pub fn parse(
 ) -> Result<TermId> {
     within("grammar_bytes", pattern.len(), Limits::DEFAULT.grammar_bytes)?;
     let tree = parser::parse(pattern, dialect, terms, fuel)?;
-    assertion::term(tree, anchored, terms, fuel)
+    assertion::term(tree, fingerprint(&(pattern, dialect)), anchored, terms, fuel)
 }

@@ -157,6 +157,7 @@ impl Terms {
                         frame.parts.push(rest);
                     }
                 }
+                Term::Variable(id) => todo.push((self.variables.definition(id), behind)),
                 Term::Intersection(_) | Term::Complement(_) => frame.pending.push((t, behind)),
             }
         }

@@ -36,6 +36,7 @@ impl Terms {
                 }
                 Term::Alternation(span) | Term::Intersection(span) => todo.extend_from_slice(self.members(span)),
                 Term::Complement(a) | Term::Repeat(a, ..) => todo.push(a),
+                Term::Variable(id) => todo.push(self.variables.definition(id)),
                 Term::Automaton { .. } => leading.points.extend_from_slice(self.boundaries(t)),
             }
         }

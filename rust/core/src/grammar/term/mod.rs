@@ -1,7 +1,7 @@
 //! Terms over code points: classes, concatenation, alternation, intersection, complement and counters, each made once.
 //! `build` makes them in a normal form, `derivative` reads, `alive` asks whether anything can still follow, `clip` forgets
-//! counters out of reach, `texts` lists, `restrict` and `reverse` make
-//! terms of terms. Patterns, numbers, bytes and vocabularies are not known here.
+//! counters out of reach, `texts` lists, `restrict` and `reverse` make terms of terms, `variables` are terms that stand in
+//! their own definition. Patterns, numbers, bytes and vocabularies are not known here.
 //!
 //! A term stands for a set of texts. Terms are ids into one arena, so that no tree is walked to compare or to drop one, and
 //! nothing here recurses. Building never fails and costs little more than what it is given; its steps are counted, and the
@@ -19,6 +19,7 @@ mod reverse;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod variables;
 
 pub use leading::Leading;
 
@@ -56,6 +57,7 @@ enum Term {
     Complement(TermId),
     Repeat(TermId, u32, u32),
     Automaton { automaton: u32, state: u32 },
+    Variable(u32),
 }
 
 /// What is known of a term from its parts.
@@ -63,7 +65,7 @@ enum Term {
 struct Facts {
     /// Holds the empty text.
     nullable: bool,
-    /// Holds an intersection or a complement: then `least` and `most` are bounds, else they are met.
+    /// Holds an intersection, a complement or a variable: then `least` and `most` are bounds, else they are met.
     boolean: bool,
     /// Holds, outside intersections and complements, a counter that is not `*`, `+` or `?`.
     counted: bool,
@@ -90,6 +92,7 @@ pub struct Terms {
     ids: IdTable,
     classes: class::Classes,
     automata: automata::Automata,
+    variables: variables::Variables,
     points: class::PointSets,
     hasher: Seeded,
     /// Steps of building, ever.
@@ -119,6 +122,7 @@ impl Terms {
             ids: IdTable::default(),
             classes: class::Classes::default(),
             automata: automata::Automata::default(),
+            variables: variables::Variables::default(),
             points: class::PointSets::new(),
             hasher: Seeded::default(),
             work: 0,
@@ -147,6 +151,7 @@ impl Terms {
             + self.ids.bytes()
             + self.classes.bytes()
             + self.automata.bytes()
+            + self.variables.bytes()
             + self.points.bytes()
             + map_bytes(&self.derivatives)
             + map_bytes(&self.alive)
@@ -174,6 +179,11 @@ impl Terms {
                 _ => None,
             });
             self.automata.truncate(automata.max().unwrap_or(0));
+            let variables = self.terms.iter().filter_map(|term| match term {
+                Term::Variable(variable) => Some(*variable as usize + 1),
+                _ => None,
+            });
+            self.variables.truncate(variables.max().unwrap_or(0));
             self.points.truncate(self.facts.iter().map(|facts| facts.boundaries as usize + 1).max().unwrap_or(0));
             self.terms.shrink_to_fit();
             self.facts.shrink_to_fit();
@@ -195,7 +205,7 @@ impl Terms {
         self.facts[t as usize].nullable
     }
 
-    /// Whether it holds an intersection or a complement.
+    /// Whether it holds an intersection, a complement or a variable.
     #[inline]
     pub fn is_boolean(&self, t: TermId) -> bool {
         self.facts[t as usize].boolean
@@ -406,6 +416,20 @@ impl Terms {
                     ..empty
                 }
             }
+            Term::Variable(id) => {
+                let of = self.variables.get(id);
+                Facts {
+                    nullable: of.nullable,
+                    // Its parts may be, and are not known yet.
+                    boolean: true,
+                    contiguous: false,
+                    least: u32::from(!of.nullable),
+                    most: UNBOUNDED,
+                    fingerprint: of.fingerprint,
+                    boundaries: of.boundaries,
+                    ..empty
+                }
+            }
         }
     }
 }
@@ -455,5 +479,6 @@ fn hash(hasher: &Seeded, term: Term, members: &[TermId]) -> u64 {
         Term::Complement(a) => hasher.hash_one((6u32, a)),
         Term::Repeat(a, min, max) => hasher.hash_one((7u32, a, min, max)),
         Term::Automaton { automaton, state } => hasher.hash_one((8u32, automaton, state)),
+        Term::Variable(id) => hasher.hash_one((9u32, id)),
     }
 }

@@ -6,7 +6,7 @@ use crate::grammar::hash::Map;
 use crate::limits::Fuel;
 
 impl Terms {
-    /// The texts of `t` from their last code point to their first.
+    /// The texts of `t`, which holds no variable, from their last code point to their first.
     pub fn reverse(&mut self, t: TermId, fuel: &mut Fuel) -> Result<TermId> {
         let mut work = self.work;
         let mut reversed: Map<TermId, TermId> = Map::default();
