@@ -412,6 +412,27 @@ def test_a_stream_with_stops_is_both_stations(name: str) -> None:
     assert n_matched > 150
 
 
+def test_streams_that_share_a_matcher_learn_only_what_holds_for_each() -> None:
+    """What a token led to once is kept with the matcher, for the vocabulary that came first."""
+    rng = random.Random(0)
+    pair = [lw.Tokenizer.from_json(tokenizer_json(COMPILED[name])) for name in ("byte level", "gemma")]
+    texts = ["a", "ab", " a", "b a", "aa", "éa", ".", "x" * 20, "\ufffd", "ba", "aab", "bab"]
+    matchers = [
+        lw.StopMatcher(rng.sample(texts, 3), include_stop=rng.random() < 0.3, stop_tie=rng.choice(["longest", "list"]))
+        for _ in range(12)
+    ]
+    for _ in range(3000):
+        tokenizer, matcher = rng.choice(pair), rng.choice(matchers)
+        shared, alone = tokenizer.detokenizer(stop=matcher), tokenizer.detokenizer()
+        for token_id in random_ids(rng):
+            text, _ = matcher.feed(alone.step(token_id))
+            assert shared.step(token_id) == text
+            if rng.random() < 0.1:
+                shared = shared.copy()
+        rest, _ = matcher.feed(alone.finish())
+        assert shared.finish() == rest + matcher.finish()
+
+
 def test_a_stream_takes_stop_strings_too_and_never_the_state_of_a_matcher() -> None:
     tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED["gemma"]))
     a, b = STRINGS.index("a"), STRINGS.index("b")

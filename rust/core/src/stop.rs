@@ -35,6 +35,18 @@ pub struct Fed<'m, 't> {
     pub stop: Option<usize>,
 }
 
+/// Where a stream stands before its stop: with the text to come, all that decides what will be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u32);
+
+impl Place {
+    /// One for each place of a set of stops.
+    #[inline]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// One stream of text on the way to its stop.
 ///
 /// Held back is exactly the longest suffix of the text that is a proper prefix of some stop. That is the automaton's
@@ -61,6 +73,18 @@ impl StopMatcher {
     /// Whether the stop is part of the text.
     pub fn text(&self) -> StopText {
         self.text
+    }
+
+    /// Where the stream stands; nowhere after a match.
+    #[inline]
+    pub fn place(&self) -> Option<Place> {
+        if self.stopped { None } else { Some(Place(self.state)) }
+    }
+
+    /// Stand where a matcher of the same stops stood that had come to no match.
+    #[inline]
+    pub fn resume(&mut self, place: Place) {
+        (self.state, self.stopped) = (place.0, false);
     }
 
     /// What `text` made safe to show, and the stop that it completed. After a match everything is swallowed until

@@ -82,18 +82,26 @@ impl Detokenizer {
         }
         let text = match &mut self.stop {
             Some(stop) if self.vocab.core.lets(self.core.gate(), id) => {
+                let texts = &self.vocab.texts;
+                let before = stop.core.place();
+                let known = stop.texts.as_deref().zip(before);
+                if let Some((after, text)) = known.and_then(|(known, before)| known.get(py, texts, before, id)) {
+                    stop.core.resume(after);
+                    self.gate = self.core.gate().but(stop.core.watched());
+                    return Ok(text);
+                }
                 let token = self.vocab.core.token_bytes(id).unwrap_or_default();
                 let fed = stop.core.feed_kinds(token, self.vocab.core.token_kinds(id), true);
                 self.matched = self.matched.or(fed.stop);
-                match (fed.released, fed.text) {
-                    ([], shown) if shown.len() == token.len() => self.vocab.texts.token(py, id, || token),
-                    ([], shown) => self.vocab.texts.text(py, shown),
-                    (released, shown) => {
-                        self.text.extend_from_slice(released);
-                        self.text.extend_from_slice(shown);
-                        self.take(py)
-                    }
+                let text = match (fed.released, fed.text) {
+                    ([], shown) if shown.len() == token.len() => texts.token(py, id, || token),
+                    ([], shown) => texts.text(py, shown),
+                    (released, shown) => texts.text(py, &[released, shown].concat()),
+                }?;
+                if let (Some((known, before)), Some(after)) = (known, stop.core.place()) {
+                    known.put(texts, before, id, (after, &text));
                 }
+                Ok(text)
             }
             _ => {
                 self.core.step(&self.vocab.core, id, &mut self.text)?;

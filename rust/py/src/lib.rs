@@ -12,6 +12,7 @@ mod mask;
 mod sample;
 mod sse;
 mod stop;
+mod stop_texts;
 mod template;
 mod texts;
 mod tokenize;

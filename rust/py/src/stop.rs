@@ -9,11 +9,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::error::{Result, not_pickled};
+use crate::stop_texts::StopTexts;
 
 #[pyclass(module = "logitwire")]
 pub(crate) struct StopMatcher {
     pub(crate) core: Core,
     stops: Arc<[Py<PyString>]>,
+    /// Of all that are copies of it; none where it was made for one stream.
+    pub(crate) texts: Option<Arc<StopTexts>>,
 }
 
 impl StopMatcher {
@@ -31,7 +34,8 @@ impl StopMatcher {
         let bytes: Vec<&str> = stops.iter().map(|stop| stop.to_str()).collect::<PyResult<_>>()?;
         let set = Arc::new(StopSet::new(&bytes, Tie::from_name(stop_tie)?)?);
         let text = if include_stop { StopText::Include } else { StopText::Exclude };
-        Ok(Self { core: Core::new(set, text), stops: stops.into_iter().map(Bound::unbind).collect() })
+        let stops = stops.into_iter().map(Bound::unbind).collect();
+        Ok(Self { core: Core::new(set, text), stops, texts: Some(Arc::default()) })
     }
 
     #[getter]
@@ -64,7 +68,7 @@ impl StopMatcher {
     }
 
     pub(crate) fn copy(&self) -> Self {
-        Self { core: self.core.clone(), stops: self.stops.clone() }
+        Self { core: self.core.clone(), stops: self.stops.clone(), texts: self.texts.clone() }
     }
 
     fn __copy__(&self) -> Self {
@@ -102,7 +106,10 @@ impl Stops<'_> {
     /// The matcher of a stream of its own, at its beginning.
     pub(crate) fn start(self, include_stop: bool) -> Result<StopMatcher> {
         match self {
-            Self::Strings(stops) => StopMatcher::new(stops, include_stop, "longest"),
+            Self::Strings(stops) => {
+                let matcher = StopMatcher::new(stops, include_stop, "longest")?;
+                Ok(StopMatcher { texts: None, ..matcher })
+            }
             Self::Compiled(_) if include_stop => Err(CoreError::Parameter {
                 field: "include_stop",
                 value: "True".into(),
