@@ -433,6 +433,19 @@ def test_streams_that_share_a_matcher_learn_only_what_holds_for_each() -> None:
         assert shared.finish() == rest + matcher.finish()
 
 
+def test_what_a_matcher_keeps_is_kept_by_place_and_by_token() -> None:
+    """More places, and more tokens, than it keeps: some of them want the same room."""
+    tokens = [b"a", b"b", *(b"%d" % i for i in range(3000))]
+    vocab, matcher = lw.Vocab.from_bytes(tokens), lw.StopMatcher(["a" * 1000 + "c"])
+    for n in [*range(1000), *range(1000)]:
+        stream = vocab.detokenizer(stop=matcher)
+        assert "".join(stream.step(0) for _ in range(n)) == ""
+        assert stream.step(1) == "a" * n + "b"
+    for i in [*range(3000), *range(3000)]:
+        stream = vocab.detokenizer(stop=matcher)
+        assert (stream.step(0), stream.step(2 + i)) == ("", f"a{i}")
+
+
 def test_a_stream_takes_stop_strings_too_and_never_the_state_of_a_matcher() -> None:
     tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED["gemma"]))
     a, b = STRINGS.index("a"), STRINGS.index("b")
