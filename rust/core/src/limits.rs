@@ -111,8 +111,10 @@ limits! {
     template_output_bytes = 4 << 20;
     /// Bytes of a chat template's source.
     template_source_bytes = 1 << 20;
-    /// Bytes of a grammar's text: a regular expression, a JSON Schema, all choices together.
+    /// Bytes of a grammar's text: a JSON Schema, all choices together.
     grammar_bytes = 4 << 20;
+    /// Bytes of one regular expression.
+    grammar_pattern_bytes = 768 << 10;
     /// How deep a grammar's groups, or a schema's values, may be nested.
     grammar_nesting = 512;
     /// Steps to compile one grammar.

@@ -218,7 +218,7 @@ impl Places {
         let mut tasks = vec![Task::Prepend(tree.root)];
         let mut paid = terms.work();
         while let Some(task) = tasks.pop() {
-            fuel.spend(follows.len() as u64 + terms.work() - paid)?;
+            fuel.spend(2 * follows.len() as u64 + terms.work() - paid)?;
             paid = terms.work();
             within("grammar_memory_bytes", terms.bytes(), Limits::DEFAULT.grammar_memory_bytes)?;
             match task {
@@ -239,7 +239,8 @@ impl Places {
                     }
                     Node::Repeat { body, min, max: UNBOUNDED, .. } => {
                         let variables = self.variables(tree, *body, &follows, terms, fuel)?;
-                        let mut round = vec![Terms::EMPTY; follows.len()];
+                        // A round that must be may be without text.
+                        let mut round = if *min > 0 { follows.clone() } else { vec![Terms::EMPTY; follows.len()] };
                         round.extend(&variables);
                         tasks.push(Task::Many(*body, *min, follows, variables));
                         tasks.push(Task::Prepend(*body));
@@ -325,18 +326,19 @@ impl Places {
                 }
                 Task::Many(body, required, after, variables) => {
                     follows.truncate(after.len());
-                    for (rest, &after) in follows.iter_mut().zip(&after) {
-                        *rest = terms.alternation(vec![after, *rest]);
-                    }
-                    let last = follows.len() - variables.len();
-                    for (place, (rest, &variable)) in follows[last..].iter_mut().zip(&variables).enumerate() {
-                        terms.define(variable, *rest);
-                        // No round adds anything where every text may follow anyway.
-                        if variable != Terms::EMPTY && *rest != after[last + place] {
-                            *rest = variable;
+                    let last = after.len() - variables.len();
+                    for (place, (rest, &after)) in follows.iter_mut().zip(&after).enumerate() {
+                        let any = terms.alternation(vec![after, *rest]);
+                        let variable = place.checked_sub(last).map_or(Terms::EMPTY, |place| variables[place]);
+                        terms.define(variable, any);
+                        if required == 0 {
+                            // No round adds anything where every text may follow anyway.
+                            *rest = if variable == Terms::EMPTY || any == after { any } else { variable };
                         }
                     }
-                    tasks.push(Task::Round(body, 0, required, after));
+                    if let Some(fewer) = required.checked_sub(1) {
+                        tasks.push(Task::Round(body, 0, fewer, after));
+                    }
                 }
             }
         }

@@ -45,7 +45,7 @@ pub fn parse(
     terms: &mut Terms,
     fuel: &mut Fuel,
 ) -> Result<TermId> {
-    within("grammar_bytes", pattern.len(), Limits::DEFAULT.grammar_bytes)?;
+    within("grammar_pattern_bytes", pattern.len(), Limits::DEFAULT.grammar_pattern_bytes)?;
     let tree = parser::parse(pattern, dialect, terms, fuel)?;
     assertion::term(tree, fingerprint(&(pattern, dialect)), anchored, terms, fuel)
 }

@@ -224,6 +224,8 @@ fn assertions_are_worked_in() {
     assert!(full("(?:(?=ab)a|b(?!b)|(?<=b)c)+", "ababc") && !full("(?:(?=ab)a|b(?!b)|(?<=b)c)+", "abbc"));
     assert!(full("(?:a(?:b(?!c))*)*c?", "abab") && !full("(?:a(?:b(?!c))*)*c?", "ababc"));
     assert!(full("(?:(?=a)|(?=b))*a", "a") && full("(?:^a|b)*", "abb") && !full("(?:^a|b)*", "ba"));
+    assert!(full(&format!("{}b{}", "(?:".repeat(40), r"\b ?)+".repeat(40)), "b") && full("(?:a|$)+", "a"));
+    assert!(full("(?:$)+", "") && full("(?:a*(?!b)){3,}b?", "aa") && !full("(?:a*(?!b)){3,}b?", "aab"));
     assert!(search("^(?:[^*]|[*](?!/))*$", "a*b**c") && !search("^(?:[^*]|[*](?!/))*$", "a*/"));
     // Two cases each, and no intersection left.
     for pattern in [r"\bfoo\b bar", "^abc$", "(^a|b)c", "a(?<=a)b", r"(?<=^|,)[a-z]+(?=,|$)"] {
