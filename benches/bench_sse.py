@@ -1,86 +1,96 @@
-"""Event streams: parsing by the network's chunks, and framing a token. Rivals are the loop people write by hand and
-json.dumps; "correct" is the standard's answer (our reference).
-"""
+"""Event streams: reading by the network's chunks, and framing a token. "correct" is what the tests' reference says."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from libraries import loaded
+from libraries.sse import IDENTITY, READERS, WRITERS, chunk
 from reference import sse as reference
 
 import logitwire as lw
 
-CHAT = (
-    b'data: {"id":"chatcmpl-9f8e7d6c5b4a","object":"chat.completion.chunk","created":1763780000,"model":"example-8b",'
-)
-CHAT += b'"choices":[{"index":0,"delta":{"content":" the"},"logprobs":null,"finish_reason":null}]}\n\n'
+WORDS = "the of and to in a is that for it as was with be by on not he his but at are this have from or had an".split()
+
+
+def chat(text: str) -> bytes:
+    return f"data: {json.dumps(chunk(text), ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+
+
 STREAMS = {
-    "chat": CHAT * 500,
-    "short": b"".join(b"data: %d\n\n" % i for i in range(3000)),
-    "fields, CR LF": b"id: 7\r\nevent: delta\r\ndata: one\r\ndata: two\r\n\r\n" * 800,
-    "one big line": b"data: " + b"x" * 500_000 + b"\n\n",
-    "many lines": b"data: x\n" * 20_000 + b"\n",
+    "chat": b"".join(chat(f" {WORDS[i % len(WORDS)]}") for i in range(4000)),
+    "short": b"".join(b"data: %d\n\n" % i for i in range(20_000)),
+    "fields, CR LF": b"".join(b"id: %d\r\nevent: token\r\ndata: %d\r\ndata: two\r\n\r\n" % (i, i) for i in range(8000)),
+    "one line of 1 MB": b"data: " + b"x" * 1_000_000 + b"\n\n",
+    "one event of 20,000 lines": b"".join(b"data: line %d\n" % i for i in range(20_000)) + b"\n",
+}
+CHUNKS = [1, 16, 256, 1024, 65_536]
+# Of what takes a second at one byte a time a part says as much.
+LONGEST = {1: 30_000, 16: 250_000}
+
+
+@pytest.mark.parametrize("chunk_bytes", CHUNKS)
+@pytest.mark.parametrize("case", STREAMS)
+@pytest.mark.parametrize("library", READERS)
+def test_parse(timed: Any, library: str, case: str, chunk_bytes: int) -> None:
+    read, data = loaded(READERS, library), STREAMS[case]
+    if len(data) > (longest := LONGEST.get(chunk_bytes, len(data))):
+        data = data[: data.rindex(b"\n\n", 0, longest) + 2] if case == "chat" else data[:longest] + b"\n\n"
+    chunks = [data[i : i + chunk_bytes] for i in range(0, len(data), chunk_bytes)]
+    events = [event.data for event in reference.parse(data).events]
+    timed(library, len(data), read(chunks) == events, lambda: read(chunks))
+
+
+OUTPUTS = {"events": "feed", "slices": "feed_bytes", "JSON": "feed_json"}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_outputs(timed: Any, output: str) -> None:
+    """What each of the three outputs costs, a chat event of it."""
+    chunks = [STREAMS["chat"][i : i + 1024] for i in range(0, len(STREAMS["chat"]), 1024)]
+
+    def run() -> int:
+        feed = getattr(lw.sse.Parser(), OUTPUTS[output])
+        return sum(len(feed(chunk)) for chunk in chunks)
+
+    timed("logitwire", 4000, run() == 4000, run)
+
+
+TEXTS = {
+    "English": [f" {word}" for word in WORDS],
+    "Chinese": ["你好", "世界", "今天", "天气"],
+    "quotes, newlines": ['"', "\n", "\\n", '":', "{\n"],
+    "400 characters": ["lorem ipsum " * 33],
 }
 
 
-def ours(chunks: list[bytes]) -> list[str]:
-    parser = lw.sse.Parser()
-    return [event.data for chunk in chunks for event in parser.feed(chunk)]
-
-
-def by_hand(chunks: list[bytes]) -> list[str]:
-    """Lines that begin with "data: "; right for the streams of one's own server."""
-    out, held = [], ""
-    for chunk in chunks:
-        *lines, held = (held + chunk.decode("utf-8", "replace")).split("\n")
-        out += [line[6:] for line in lines if line.startswith("data: ")]
-    return out
-
-
-PARSERS: dict[str, Callable[[list[bytes]], list[str]]] = {"logitwire": ours, "by hand": by_hand}
-
-
-@pytest.mark.parametrize("chunk", [16, 1024, 65_536])
-@pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize("library", PARSERS)
-def test_parse(timed: Any, library: str, stream: str, chunk: int) -> None:
-    data, run = STREAMS[stream], PARSERS[library]
-    chunks = [data[i : i + chunk] for i in range(0, len(data), chunk)]
-    events = [event.data for event in reference.parse(data).events]
-    timed(library, len(events), run(chunks) == events, lambda: run(chunks))
-
-
-TEXTS = {"English": " the", "Chinese": "你好", "quotes, newlines": '"\n\\"', "400 characters": "lorem ipsum " * 33}
-
-
-def framer() -> Callable[[str], bytes]:
-    return lw.sse.Framer("chat", id="chatcmpl-9f8e7d6c5b4a", model="example-8b", created=1_763_780_000).text
-
-
-def dumps() -> Callable[[str], bytes]:
-    def frame(text: str) -> bytes:
-        choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
-        chunk = {"id": "chatcmpl-9f8e7d6c5b4a", "object": "chat.completion.chunk", "created": 1_763_780_000}
-        return f"data: {json.dumps({**chunk, 'model': 'example-8b', 'choices': [choice]})}\n\n".encode()
-
-    return frame
-
-
-FRAMERS: dict[str, Callable[[], Callable[[str], bytes]]] = {"logitwire": framer, "json.dumps": dumps}
-
-
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("library", FRAMERS)
-def test_frame(timed: Any, library: str, text: str) -> None:
-    frame, value = FRAMERS[library](), TEXTS[text]
-    (event,) = reference.parse(frame(value)).events
-    correct = json.loads(event.data)["choices"][0]["delta"]["content"] == value
+@pytest.mark.parametrize("case", TEXTS)
+@pytest.mark.parametrize("library", WRITERS)
+def test_frame(timed: Any, library: str, case: str) -> None:
+    frame = loaded(WRITERS, library)
+    texts = (TEXTS[case] * 1000)[:1000]
+    [event] = reference.parse(frame(texts[0])).events
+    correct = json.loads(event.data) == chunk(texts[0])
 
     def many() -> None:
-        for _ in range(1000):
-            frame(value)
+        for text in texts:
+            frame(text)
 
-    timed(library, 1000, correct, many)
+    timed(library, len(texts), correct, many)
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_frame_many(timed: Any, case: str) -> None:
+    """64 tokens a call, one buffer."""
+    identity = {name: IDENTITY[name] for name in ("id", "model", "created")}
+    framer = lw.sse.Framer("chat", **identity)  # type: ignore[arg-type]
+    texts = (TEXTS[case] * 64)[:64]
+    events = [json.loads(event.data) for event in reference.parse(framer.texts(texts)).events]
+
+    def many() -> None:
+        for _ in range(16):
+            framer.texts(texts)
+
+    timed("logitwire", 16 * 64, events == [chunk(text) for text in texts], many)

@@ -186,7 +186,7 @@ def test_debug_shows_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         run("generate", "x", "--model", "no.gguf")
 
 
-@pytest.mark.parametrize("command", ["generate", "chat", "serve", "tokenize", "grammar", "pull", "doctor"])
+@pytest.mark.parametrize("command", ["generate", "chat", "serve", "tokenize", "grammar", "sse", "pull", "doctor"])
 def test_help_teaches_by_example(run: Run, command: str) -> None:
     result = run(command, "--help")
     assert (result.code, result.err) == (0, "")

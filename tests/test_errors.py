@@ -22,6 +22,7 @@ ALSO = {
     "ArrayError": (TypeError, ValueError),
     "SlotError": LookupError,
     "LogitsError": ArithmeticError,
+    "PayloadError": ValueError,
     "TemplateError": ValueError,
     "GrammarError": ValueError,
     "SchemaError": errors.GrammarError,
@@ -47,6 +48,7 @@ STATUS = {
     },
     404: {"ModelNotFoundError"},
     429: {"QueueFullError"},
+    502: {"PayloadError"},
     503: {"EngineClosedError"},
 }
 

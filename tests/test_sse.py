@@ -28,6 +28,12 @@ def feed(parser: Any, chunks: list[bytes]) -> reference.Stream:
     return reference.Stream(events, parser.last_event_id, parser.retry_ms)
 
 
+def cut(data: bytes, rng: random.Random) -> list[bytes]:
+    """Chunks of any size, empty ones among them."""
+    at = sorted(rng.randint(0, len(data)) for _ in range(rng.randint(0, 12)))
+    return [data[i:j] for i, j in zip([0, *at], [*at, len(data)], strict=True)]
+
+
 def expected(case: dict[str, Any]) -> reference.Stream:
     events = [reference.Event(**event) for event in case["events"]]
     return reference.Stream(events, case["last_event_id"], case["retry"])
@@ -61,8 +67,7 @@ def test_vectors_under_every_split(case: dict) -> None:
 def test_vectors_under_random_chunkings_with_empty_chunks(case: dict) -> None:
     data, rng = stream_of(case), random.Random(case["name"])
     for _ in range(20):
-        at = sorted(rng.randint(0, len(data)) for _ in range(rng.randint(0, 12)))
-        chunks = [data[i:j] for i, j in zip([0, *at], [*at, len(data)], strict=True)]
+        chunks = cut(data, rng)
         assert feed(lw.sse.Parser(), chunks) == expected(case), chunks
 
 
@@ -98,8 +103,7 @@ PIECES += [
 def test_any_stream_cut_anywhere(pieces: list[bytes], rng: random.Random) -> None:
     data = b"".join(pieces)
     want = reference.parse(data)
-    at = sorted(rng.randint(0, len(data)) for _ in range(6))
-    assert feed(lw.sse.Parser(), [data[i:j] for i, j in zip([0, *at], [*at, len(data)], strict=True)]) == want
+    assert feed(lw.sse.Parser(), cut(data, rng)) == want
     assert feed(lw.sse.Parser(), [data]) == want
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "ChatTemplate",
     "Detokenizer",
     "Event",
+    "EventBytes",
     "Framer",
     "Gguf",
     "GgufTensor",
@@ -28,6 +29,7 @@ __all__ = [
     "SseParser",
     "StepOutput",
     "StopMatcher",
+    "Template",
     "Tokenizer",
     "Vocab",
     "__version__",
@@ -37,7 +39,10 @@ __all__ = [
     "is_debug_build",
     "limits",
     "sse_comment",
+    "sse_error",
     "sse_frame",
+    "sse_tgi_error",
+    "sse_tgi_token",
 ]
 
 _Buffer: TypeAlias = Any
@@ -755,11 +760,31 @@ class Framer:
     def start(self) -> bytes:
         """The first frame of a chat stream (the role); b"" for a completion."""
 
-    def text(self, text: str, /) -> bytes:
-        """One frame for a piece of text; b"" for ""."""
+    def text(
+        self,
+        text: str,
+        /,
+        *,
+        logprobs: Sequence[tuple[bytes, float, Sequence[tuple[bytes, float]], int]] | None = None,
+    ) -> bytes:
+        """One frame for a piece of text; b"" for "" without logprobs.
 
-    def finish(self, reason: Literal["stop", "length"], /) -> bytes:
-        """The frame that carries the finish reason."""
+        logprobs: of each token that the piece is made of: its bytes, its natural log-probability (what is not finite is
+            written as -9999.0), the most likely tokens and theirs, best first, and where it begins in the whole text,
+            in characters (a completion's `text_offset`; a chat does not show it).
+        """
+
+    def texts(self, texts: Iterable[str], /) -> bytes:
+        """One frame for each piece, joined: the cheapest way to send many tokens. Nothing for a piece that is ""."""
+
+    def tool_call(self, index: int, /, *, id: str, name: str) -> bytes:
+        """A tool call begins, the choice's `index`-th from 0. Raises ParameterError if this is no chat."""
+
+    def tool_arguments(self, index: int, arguments: str, /) -> bytes:
+        """A piece of its arguments, which are JSON as text; b"" for "". Raises ParameterError if this is no chat."""
+
+    def finish(self, reason: Literal["stop", "length", "tool_calls", "content_filter", "function_call"], /) -> bytes:
+        """The frame that carries the finish reason. Raises ParameterError; the tool ones are a chat's."""
 
     def usage(self, prompt_tokens: int, completion_tokens: int, /) -> bytes:
         """The frame with the token counts; b"" without include_usage."""
@@ -869,41 +894,114 @@ class Batch:
 
 @final
 class Event:
-    """One server-sent event."""
+    """One server-sent event. Immutable, compared and hashed by its three fields."""
 
     @property
     def type(self) -> str:
         """The `event` field, "message" if there was none."""
     @property
-    def data(self) -> str: ...
+    def data(self) -> str:
+        """The `data` lines, joined by LF. What was not UTF-8 is U+FFFD."""
     @property
     def id(self) -> str:
         """The last event id in force, "" if there was none."""
     def __new__(cls, data: str, *, type: str = "message", id: str = "") -> Self: ...
+    def __hash__(self) -> int: ...
+
+@final
+class EventBytes:
+    """One server-sent event whose data lies where it was received: for proxies, and for parsers that take bytes."""
+
+    @property
+    def type(self) -> str:
+        """As of Event."""
+    @property
+    def parts(self) -> tuple[memoryview, ...]:
+        """The data in pieces that LF would join, nothing decoded. Each `data` line that lies inside the chunk fed last
+        is a slice of that chunk; what came in chunks before it is one piece of its own, the first. Read-only.
+
+        Slices keep the chunk alive, and a bytearray at its size."""
+    @property
+    def data(self) -> memoryview | bytes:
+        """The only piece as it is, or several joined, which is a copy."""
+    @property
+    def id(self) -> str:
+        """As of Event."""
 
 @final
 class SseParser:
-    """Bytes of an event stream, cut anywhere, to events (WHATWG HTML, 9.2.6). Linear in its input.
+    """Bytes of an event stream, cut anywhere, to events (WHATWG HTML, 9.2.6 "Interpreting an event stream").
+
+    Linear in its input. A line inside one chunk is not copied on the way to its event; comments and unknown fields are
+    not kept, however long. The three ways to feed differ in what they make of an event, and may be mixed.
 
     >>> parser = SseParser()
     >>> parser.feed(b"data: hel"), [e.data for e in parser.feed(b"lo\\n\\n")]
     ([], ['hello'])
     """
 
-    def __new__(cls, *, max_line: int = 1_048_576, max_event: int = 8_388_608) -> Self:
-        """Bounds in bytes on one line and on one event's data; beyond them `feed` raises LimitError until `reset`."""
+    def __new__(cls, *, max_line: int = 1_048_576, max_event: int = 8_388_608, max_id: int = 4096) -> Self:
+        """Bounds in bytes: on a line (comments and unknown fields aside), on the data of one event, on an id.
+
+        Beyond one, feeding raises LimitError, until `reset`; its `events` are those that the chunk completed before.
+        """
 
     def feed(self, chunk: _Buffer, /) -> list[Event]:
-        """The events that this chunk completed."""
+        """The events that this chunk completed. Raises LimitError."""
+
+    def feed_bytes(self, chunk: _Buffer, /) -> list[EventBytes]:
+        """The same, with their data as slices of `chunk` where they lie inside it. Raises LimitError.
+
+        >>> chunk = b'data: {"a": 1}\\n\\n'
+        >>> [event] = SseParser().feed_bytes(chunk)
+        >>> event.data.obj is chunk, bytes(event.data)
+        (True, b'{"a": 1}')
+        """
+
+    def feed_json(self, chunk: _Buffer, /) -> list[Any]:
+        """The same, as the values that their data is as JSON, without type and id; after `[DONE]` there are none.
+
+        Raises LimitError, and PayloadError on data that is no JSON, or nested deeper than 200; then until `reset`. As
+        with `json.loads`, NaN and Infinity are taken, integers are exact, and of equal names the last counts.
+
+        >>> parser = SseParser()
+        >>> parser.feed_json(b'data: {"a": [1, 2.5]}\\n\\ndata: [DONE]\\n\\n'), parser.done
+        ([{'a': [1, 2.5]}], True)
+        """
 
     def reset(self) -> None:
         """Start over, as for a new connection; the last event id and retry stay."""
 
     @property
-    def last_event_id(self) -> str: ...
+    def done(self) -> bool:
+        """Whether there was an event with the data `[DONE]`, as OpenAI's streams end."""
+    @property
+    def last_event_id(self) -> str:
+        """What a client that reconnects sends as `Last-Event-ID`."""
     @property
     def retry_ms(self) -> int | None:
         """The last valid `retry` field, in milliseconds."""
+
+@final
+class Template:
+    """A frame of JSON with a place for one string, prepared once: for streams that Framer does not know.
+
+    >>> delta = Template('{"type":"response.output_text.delta","delta":', "}", event="response.output_text.delta")
+    >>> delta.text('"hi"')
+    b'event: response.output_text.delta\\ndata: {"type":"response.output_text.delta","delta":"\\\\"hi\\\\""}\\n\\n'
+    """
+
+    def __new__(cls, before: str, after: str, /, *, event: str | None = None) -> Self:
+        """before, after: the JSON around the string, whose quotes are not part of them.
+
+        Raises ParameterError if with a string between them they are not JSON on one line, or if `event` holds CR or LF.
+        """
+
+    def text(self, text: str, /) -> bytes:
+        """The frame with this string."""
+
+    def texts(self, texts: Iterable[str], /) -> bytes:
+        """One frame for each string, joined."""
 
 def sse_frame(data: str, /, *, event: str | None = None, id: str | None = None, retry_ms: int | None = None) -> bytes:
     """One event as bytes; data is split at CR, LF and CRLF into as many `data` lines.
@@ -916,6 +1014,35 @@ def sse_frame(data: str, /, *, event: str | None = None, id: str | None = None, 
 
 def sse_comment(text: str = "", /) -> bytes:
     """A comment line that clients ignore, to keep a connection alive. Raises ParameterError on CR or LF."""
+
+def sse_error(
+    message: str, /, *, type: str = "server_error", param: str | None = None, code: str | None = None
+) -> bytes:
+    """An error inside a stream, as OpenAI's have it.
+
+    >>> sse_error("out of memory", code="oom")
+    b'data: {"error":{"message":"out of memory","type":"server_error","param":null,"code":"oom"}}\\n\\n'
+    """
+
+def sse_tgi_token(
+    index: int,
+    token: tuple[int, str, float, bool],
+    /,
+    *,
+    top_tokens: Sequence[tuple[int, str, float, bool]] = ...,
+    end: tuple[str, Literal["length", "eos_token", "stop_sequence"], int, int | None] | None = None,
+) -> bytes:
+    """One token of a stream of text-generation-inference's `/generate_stream`, the index-th from 1.
+
+    token, top_tokens: id, text, natural log-probability (null if it is not finite), whether it is special.
+    end: of the last one: all the text, the finish reason, the number of tokens, the seed. Raises ParameterError.
+
+    >>> sse_tgi_token(1, (262, " the", -0.5, False))[:48]
+    b'data: {"index":1,"token":{"id":262,"text":" the"'
+    """
+
+def sse_tgi_error(message: str, error_type: str = "generation", /) -> bytes:
+    """An error inside such a stream: `{"error":...,"error_type":...}`."""
 
 SSE_DONE: bytes
 """`data: [DONE]` as one frame: how OpenAI's streams end."""

@@ -2,7 +2,8 @@
 
     LogitwireError
     ├── ParameterError (ValueError)        a request's field is out of range: field, value, expected
-    │   └── LimitError                     it is beyond a limit: limit, got, maximum
+    │   └── LimitError                     it is beyond a limit: limit, got, maximum, events
+    ├── PayloadError (ValueError)          the data of a server-sent event is not JSON: data, position, events
     ├── VocabError (ValueError)            a vocabulary is inconsistent
     ├── TokenizerError (ValueError)        a tokenizer file is broken or of a family not supported
     ├── TokenIdError (ValueError)          a token id outside the vocabulary: token_id, vocab_size
@@ -27,7 +28,7 @@ Whose fault it is is in the type: `http_status` is 4xx where the request was at 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class LogitwireError(Exception):
@@ -65,6 +66,18 @@ class LimitError(ParameterError):
     limit: str | None = None
     got: int | None = None
     maximum: int | None = None
+    events: list[Any] | None = None
+    """Of an event stream: what the chunk at fault had completed before."""
+
+
+class PayloadError(LogitwireError, ValueError):
+    """The data of a server-sent event is not JSON: whoever sent it is at fault."""
+
+    http_status = 502
+    data: str | None = None
+    position: int | None = None
+    events: list[Any] | None = None
+    """The payloads that the chunk had completed before."""
 
 
 class VocabError(LogitwireError, ValueError):

@@ -11,6 +11,7 @@ from logitwire.cli.generate import generate
 from logitwire.cli.grammar import grammar
 from logitwire.cli.pull import pull
 from logitwire.cli.serve import serve
+from logitwire.cli.sse import sse
 from logitwire.cli.tokenize import tokenize
 
 
@@ -30,5 +31,5 @@ def group() -> None:
     """
 
 
-for command in (generate, chat, serve, tokenize, grammar, pull, doctor):
+for command in (generate, chat, serve, tokenize, grammar, sse, pull, doctor):
     group.add_command(command)

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::grammar::Grammar;
 use crate::ids::integers;
 use crate::sample::{SampleOutput, SamplingParams, StepArguments, detach_if_worth};
-use crate::sse::Framer;
+use crate::sse::frame::Framer;
 use crate::stop::Stops;
 use crate::vocab::Vocab;
 

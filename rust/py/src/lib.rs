@@ -38,7 +38,9 @@ mod _core {
     #[pymodule_export]
     use crate::sample::{SampleOutput, Sampler, SamplingParams};
     #[pymodule_export]
-    use crate::sse::{Event, Framer, SseParser, sse_comment, sse_frame};
+    use crate::sse::frame::{Framer, Template, sse_comment, sse_error, sse_frame, sse_tgi_error, sse_tgi_token};
+    #[pymodule_export]
+    use crate::sse::parse::{Event, EventBytes, SseParser};
     #[pymodule_export]
     use crate::stop::StopMatcher;
     #[pymodule_export]

@@ -1,7 +1,9 @@
-//! The inner loops over a row of logits. `scalar` is the definition: whatever is faster must give the same bits.
+//! The inner loops, over a row of logits and over text. What is scalar is the definition: whatever is faster must give the
+//! same bits.
 
 use half::{bf16, f16};
 
+pub mod escape;
 pub mod scalar;
 
 /// One row of logits, as the model made it. Widening to f32 is exact.

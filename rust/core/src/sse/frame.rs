@@ -1,7 +1,7 @@
-//! Events to bytes: single frames of any text, and the frames of OpenAI's streams.
+//! Events to bytes: single frames of any text, and the frames of OpenAI's and TGI's streams.
 //!
-//! What is the same in every frame of a request is written once, by `Framer::new`; a token then costs one escape and
-//! two copies. Every function appends whole frames to the caller's buffer, so those of several tokens share one write.
+//! What is the same in every frame of a request is written once, in a `Template`; a token then costs one escape and two
+//! copies. Every function appends whole frames to the caller's buffer, so those of several tokens share one write.
 //! This file sends nothing and decides nothing: which frames a stream has is its caller's business.
 
 use std::borrow::Cow;
@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 use crate::error::{Error, Result};
+use crate::kernels::escape::plain_len;
 
 /// How OpenAI's streams end.
 pub const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -111,13 +112,79 @@ fn control_escape(byte: u8) -> [u8; 6] {
     [b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
-/// The number of leading bytes that need no look. Whole blocks first: their loop has no branch, so it becomes vector code.
-fn plain_len(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 16;
-    let suspect = |&byte: &u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == 0xc2) | (byte == 0xe2);
-    let plain = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | suspect(byte));
-    let blocks = BLOCK * bytes.chunks_exact(BLOCK).take_while(plain).count();
-    blocks + bytes[blocks..].iter().take_while(|byte| !suspect(byte)).count()
+/// A frame of JSON with a place for one string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// From the frame's start to the string's opening quote.
+    head: Vec<u8>,
+    /// From its closing quote to the frame's end.
+    tail: Vec<u8>,
+}
+
+impl Template {
+    /// The JSON before and after the string, quotes not included, and the event's type.
+    ///
+    /// `Error::Parameter` if the two and a string between them are not one JSON text, or hold a line end (between its
+    /// values a JSON text may have one, a line of data may not), or if `event` holds one.
+    pub fn new(before: &str, after: &str, event: Option<&str>) -> Result<Template> {
+        let expected = || "JSON with a string between before and after, and no CR or LF".to_owned();
+        let json = format!("{before}\"\"{after}");
+        let refused = |why: String| Error::Parameter { field: "before, after", value: why, expected: expected() };
+        if json.contains(['\r', '\n']) {
+            return Err(refused("a line end".into()));
+        }
+        serde_json::from_str::<serde::de::IgnoredAny>(&json).map_err(|error| refused(error.to_string()))?;
+        // After a backslash at the end of `before` the place's own quote would be part of a string.
+        if ends_in_string(before) {
+            return Err(refused("a string left open before the place".into()));
+        }
+        let mut head = Vec::new();
+        if let Some(event) = event {
+            refuse("event", event, &['\r', '\n'])?;
+            line(b"event: ", event.as_bytes(), &mut head);
+        }
+        head.extend_from_slice(b"data: ");
+        // Outside of strings JSON has no such characters, so what is escaped is inside of one.
+        let safe = |json: &str| {
+            json.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+        };
+        head.extend_from_slice(safe(before).as_bytes());
+        head.push(b'"');
+        Ok(Template { head, tail: format!("\"{}\n\n", safe(after)).into_bytes() })
+    }
+
+    /// The frame of a text.
+    pub fn text(&self, text: &str, out: &mut Vec<u8>) {
+        out.reserve(self.head.len() + text.len() + self.tail.len());
+        out.extend_from_slice(&self.head);
+        escape_json(text, out);
+        out.extend_from_slice(&self.tail);
+    }
+
+    /// How long the frame of an empty text is.
+    pub fn frame_len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// The three parts of the frame of a text, if nothing in the text is escaped.
+    pub fn plain<'a>(&'a self, text: &'a str) -> Option<[&'a [u8]; 3]> {
+        let bytes = text.as_bytes();
+        (plain_len(bytes) == bytes.len()).then_some([&self.head, bytes, &self.tail])
+    }
+}
+
+/// Whether a quote at the end of this beginning of a JSON text would close a string.
+fn ends_in_string(json: &str) -> bool {
+    let (mut is_inside, mut is_escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_inside,
+            b'"' => is_inside = !is_inside,
+            _ => {}
+        }
+    }
+    is_inside
 }
 
 /// Which of OpenAI's streamed objects.
@@ -152,10 +219,7 @@ pub struct Framer {
     head: Vec<u8>,
     /// `head`, and the choice as far as it is the same with and without text.
     choice: Vec<u8>,
-    /// `choice`, up to where the text begins.
-    text_head: Vec<u8>,
-    /// From the end of the text to the end of the frame.
-    text_tail: Vec<u8>,
+    text: Template,
     /// From the end of the choice to the end of the frame.
     tail: &'static [u8],
 }
@@ -185,8 +249,14 @@ impl Framer {
             text_head.extend_from_slice(b"\"content\":\"");
         }
         let tail: &[u8] = if include_usage { b"],\"usage\":null}\n\n" } else { b"]}\n\n" };
-        let text_tail = [text_end(kind), b"null,\"finish_reason\":null}", tail].concat();
-        Framer { kind, include_usage, head, choice, text_head, text_tail, tail }
+        let text_tail = [text_end(kind), b"null", UNFINISHED, tail].concat();
+        let text = Template { head: text_head, tail: text_tail };
+        Framer { kind, include_usage, head, choice, text, tail }
+    }
+
+    /// Of which object its frames are.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The first frame of a chat, with the role; nothing for a completion.
@@ -194,16 +264,53 @@ impl Framer {
         if self.kind == Kind::Chat {
             out.extend_from_slice(&self.choice);
             out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"");
-            out.extend_from_slice(&self.text_tail);
+            out.extend_from_slice(&self.text.tail);
         }
     }
 
     /// A piece of text, nothing if it is empty. What is not UTF-8 becomes U+FFFD.
     pub fn text(&self, text: &[u8], out: &mut Vec<u8>) {
         if !text.is_empty() {
-            out.extend_from_slice(&self.text_head);
-            escape_json(&String::from_utf8_lossy(text), out);
-            out.extend_from_slice(&self.text_tail);
+            self.text.text(&String::from_utf8_lossy(text), out);
+        }
+    }
+
+    /// What writes the frames of text; not to be asked for the frame of an empty one.
+    pub fn template(&self) -> &Template {
+        &self.text
+    }
+
+    /// A tool call begins: the `tool_index`-th of this choice, whose arguments follow. Nothing for a completion.
+    pub fn tool_call(&self, tool_index: u32, id: &str, name: &str, out: &mut Vec<u8>) {
+        self.tool_calls(out, |out| {
+            push(format_args!("\"index\":{tool_index},\"id\":"), out);
+            string(id, out);
+            out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
+            string(name, out);
+            out.extend_from_slice(b",\"arguments\":\"\"}");
+        });
+    }
+
+    /// A piece of a tool call's arguments, which are JSON as text. Nothing for an empty one, and for a completion.
+    pub fn tool_arguments(&self, tool_index: u32, arguments: &str, out: &mut Vec<u8>) {
+        if arguments.is_empty() {
+            return;
+        }
+        self.tool_calls(out, |out| {
+            push(format_args!("\"index\":{tool_index},\"function\":{{\"arguments\":"), out);
+            string(arguments, out);
+            out.push(b'}');
+        });
+    }
+
+    fn tool_calls(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.kind == Kind::Chat {
+            out.extend_from_slice(&self.choice);
+            out.extend_from_slice(b"\"tool_calls\":[{");
+            write(out);
+            out.extend_from_slice(b"}]},\"logprobs\":null");
+            out.extend_from_slice(UNFINISHED);
+            out.extend_from_slice(self.tail);
         }
     }
 
@@ -212,14 +319,14 @@ impl Framer {
         if tokens.is_empty() {
             return self.text(text, out);
         }
-        out.extend_from_slice(&self.text_head);
+        out.extend_from_slice(&self.text.head);
         escape_json(&String::from_utf8_lossy(text), out);
         out.extend_from_slice(text_end(self.kind));
         match self.kind {
             Kind::Chat => chat_logprobs(tokens, out),
             Kind::Completion => completion_logprobs(tokens, out),
         }
-        out.extend_from_slice(b",\"finish_reason\":null}");
+        out.extend_from_slice(UNFINISHED);
         out.extend_from_slice(self.tail);
     }
 
@@ -248,6 +355,106 @@ impl Framer {
             );
         }
     }
+}
+
+const UNFINISHED: &[u8] = b",\"finish_reason\":null}";
+
+/// An error, as OpenAI's streams have it: `{"error":{"message":...,"type":...,"param":...,"code":...}}`.
+pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: {\"error\":{\"message\":");
+    string(message, out);
+    out.extend_from_slice(b",\"type\":");
+    string(kind, out);
+    out.extend_from_slice(b",\"param\":");
+    string_or_null(param, out);
+    out.extend_from_slice(b",\"code\":");
+    string_or_null(code, out);
+    out.extend_from_slice(b"}}\n\n");
+}
+
+fn string_or_null(text: Option<&str>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => string(text, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A token as TGI's streams show it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TgiToken<'a> {
+    /// Its id.
+    pub id: u32,
+    /// Its text.
+    pub text: &'a str,
+    /// Natural logarithm; null if it is not finite.
+    pub logprob: f32,
+    /// Whether it is a special token.
+    pub is_special: bool,
+}
+
+/// How a TGI stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TgiEnd<'a> {
+    /// All the text.
+    pub generated_text: &'a str,
+    /// "length", "eos_token" or "stop_sequence".
+    pub finish_reason: &'a str,
+    /// How many tokens that was.
+    pub generated_tokens: u64,
+    /// What the draws came from.
+    pub seed: Option<u64>,
+}
+
+/// One token of a TGI stream, the `index`-th from 1; with `end` the last one.
+pub fn tgi_token(
+    index: u64,
+    token: TgiToken<'_>,
+    top_tokens: &[TgiToken<'_>],
+    end: Option<TgiEnd<'_>>,
+    out: &mut Vec<u8>,
+) {
+    push(format_args!("data: {{\"index\":{index},\"token\":"), out);
+    tgi_object(&token, out);
+    if !top_tokens.is_empty() {
+        out.extend_from_slice(b",\"top_tokens\":");
+        list(top_tokens, out, tgi_object);
+    }
+    out.extend_from_slice(b",\"generated_text\":");
+    string_or_null(end.map(|end| end.generated_text), out);
+    match end {
+        None => out.extend_from_slice(b",\"details\":null}\n\n"),
+        Some(end) => {
+            out.extend_from_slice(b",\"details\":{\"finish_reason\":");
+            string(end.finish_reason, out);
+            push(format_args!(",\"generated_tokens\":{},\"seed\":", end.generated_tokens), out);
+            match end.seed {
+                Some(seed) => push(seed, out),
+                None => out.extend_from_slice(b"null"),
+            }
+            out.extend_from_slice(b"}}\n\n");
+        }
+    }
+}
+
+fn tgi_object(token: &TgiToken<'_>, out: &mut Vec<u8>) {
+    push(format_args!("{{\"id\":{},\"text\":", token.id), out);
+    string(token.text, out);
+    out.extend_from_slice(b",\"logprob\":");
+    if token.logprob.is_finite() {
+        number(token.logprob, out);
+    } else {
+        out.extend_from_slice(b"null");
+    }
+    push(format_args!(",\"special\":{}}}", token.is_special), out);
+}
+
+/// An error, as TGI's streams have it: `{"error":...,"error_type":...}`.
+pub fn tgi_error(message: &str, error_type: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: {\"error\":");
+    string(message, out);
+    out.extend_from_slice(b",\"error_type\":");
+    string(error_type, out);
+    out.extend_from_slice(b"}\n\n");
 }
 
 /// From the end of the text to the value of `logprobs`.

@@ -4,7 +4,7 @@
 //! the field's value is kept, and comments and unknown fields are dropped as they pass. This file does not know what an
 //! event's data mean and never reconnects.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
 use memchr::memchr2;
 
@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const DEFAULT_TYPE: &str = "message";
+
+/// The type of an event without an `event` field.
+pub const DEFAULT_TYPE: &str = "message";
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,26 +27,58 @@ pub struct Event {
     pub id: String,
 }
 
-/// One event as it lies in the parser and the chunk, before anything is copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One event as it lies in the parser and the chunk, before anything is copied. Bytes are as they were received: perhaps
+/// not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawEvent<'a> {
-    /// The `event` field, "message" if there was none.
-    pub event_type: Cow<'a, str>,
-    /// The `data` lines, joined by LF, as they were received: perhaps not UTF-8. Borrowed from the chunk when the event
-    /// has one line that lies inside it.
-    pub data: Cow<'a, [u8]>,
+    /// The `event` field, empty if there was none: "message" is meant.
+    pub event_type: &'a [u8],
+    /// Data that began in an earlier chunk, its lines joined by LF.
+    pub kept: Option<&'a [u8]>,
+    /// Where in the chunk the data lines lie that are in it as a whole. They follow `kept`, and LF stands between them all.
+    pub lines: &'a [Range<usize>],
+    /// The chunk.
+    pub chunk: &'a [u8],
     /// The last event id in force, "" if there was none.
     pub id: &'a str,
 }
 
 impl RawEvent<'_> {
-    /// The event on its own. "UTF-8 decode" replaces: each maximal ill-formed part of `data` becomes U+FFFD.
-    pub fn into_event(self) -> Event {
-        let data = match self.data {
-            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Cow::Owned(bytes) => into_text(bytes),
+    /// The data, if it is one piece, wherever that lies.
+    pub fn one_piece(&self) -> Option<&[u8]> {
+        match (self.kept, self.lines) {
+            (Some(kept), []) => Some(kept),
+            (None, [line]) => self.chunk.get(line.clone()),
+            _ => None,
+        }
+    }
+
+    /// Append the data.
+    pub fn join(&self, out: &mut Vec<u8>) {
+        let lines = self.lines.iter().filter_map(|line| self.chunk.get(line.clone()));
+        for (position, piece) in self.kept.into_iter().chain(lines).enumerate() {
+            if position > 0 {
+                out.push(b'\n');
+            }
+            out.extend_from_slice(piece);
+        }
+    }
+
+    /// The event on its own. "UTF-8 decode" replaces: each maximal ill-formed part becomes U+FFFD.
+    pub fn to_event(&self) -> Event {
+        let data = match self.one_piece() {
+            Some(piece) => String::from_utf8_lossy(piece).into_owned(),
+            None => {
+                let mut data = Vec::new();
+                self.join(&mut data);
+                into_text(data)
+            }
         };
-        Event { event_type: self.event_type.into_owned(), data, id: self.id.to_owned() }
+        let event_type = match self.event_type {
+            [] => DEFAULT_TYPE.to_owned(),
+            bytes => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        Event { event_type, data, id: self.id.to_owned() }
     }
 }
 
@@ -64,6 +98,9 @@ const FIELDS: [(&[u8], Field); 4] =
     [(b"data", Field::Data), (b"event", Field::Event), (b"id", Field::Id), (b"retry", Field::Retry)];
 const LONGEST_NAME: usize = 5;
 
+/// What a parser keeps of its memory from one event to the next, so that one large event is not paid for until the end.
+const SCRATCH: usize = 1 << 16;
+
 /// Where in its line the parser stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
@@ -79,15 +116,52 @@ enum Line {
 
 const LINE_START: Line = Line::Name([0; LONGEST_NAME], 0);
 
+impl Default for Line {
+    fn default() -> Line {
+        LINE_START
+    }
+}
+
+/// Of the byte order mark.
+#[derive(Debug, Clone, Copy)]
+enum Mark {
+    /// So many bytes of it were seen, and nothing else.
+    Seen(usize),
+    /// Something else was, or all of it.
+    Past,
+}
+
+impl Default for Mark {
+    fn default() -> Mark {
+        Mark::Seen(0)
+    }
+}
+
+/// What a parser takes at most, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Of a line that is no comment and no unknown field.
+    pub line: usize,
+    /// Of an event's data.
+    pub event: usize,
+    /// Of an id.
+    pub id: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        let limits = Limits::DEFAULT;
+        Bounds { line: limits.sse_line_bytes, event: limits.sse_event_bytes, id: limits.sse_id_bytes }
+    }
+}
+
 /// One event stream.
 ///
 /// After a limit was passed `feed` gives the same error until `reset`: what follows a cut-off line cannot be trusted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Parser {
-    max_line: usize,
-    max_event: usize,
-    /// Bytes of the byte order mark seen, while nothing else was.
-    mark: Option<usize>,
+    bounds: Bounds,
+    mark: Mark,
     /// The last byte was a CR that ended its line; a LF right after belongs to it.
     after_cr: bool,
     line: Line,
@@ -95,9 +169,16 @@ pub struct Parser {
     line_len: usize,
     /// The value so far of a field other than `data`.
     value: Vec<u8>,
+    /// The event's data as far as it lies in no chunk that is at hand, and whether that is any line at all.
     data: Vec<u8>,
-    has_data: bool,
-    event_type: String,
+    has_kept: bool,
+    /// The event's data lines that lie in the chunk at hand.
+    lines: Vec<Range<usize>>,
+    /// Bytes of `data` and `lines`, joined.
+    data_len: usize,
+    /// The `event` field: where in the chunk at hand, or if that is empty, kept.
+    type_at: Range<usize>,
+    event_type: Vec<u8>,
     /// The id that the next blank line puts in force.
     id: String,
     last_event_id: String,
@@ -105,37 +186,15 @@ pub struct Parser {
     failed: Option<Error>,
 }
 
-impl Default for Parser {
-    fn default() -> Parser {
-        Parser::new(Limits::DEFAULT.sse_line_bytes, Limits::DEFAULT.sse_event_bytes)
-    }
-}
-
 impl Parser {
-    /// A parser at the start of a stream. `max_line` bounds the bytes of a line other than a comment or an unknown field,
-    /// `max_event` the bytes of an event's data.
-    pub fn new(max_line: usize, max_event: usize) -> Parser {
-        Parser {
-            max_line,
-            max_event,
-            mark: Some(0),
-            after_cr: false,
-            line: LINE_START,
-            line_len: 0,
-            value: Vec::new(),
-            data: Vec::new(),
-            has_data: false,
-            event_type: String::new(),
-            id: String::new(),
-            last_event_id: String::new(),
-            retry_ms: None,
-            failed: None,
-        }
+    /// A parser at the start of a stream.
+    pub fn new(bounds: Bounds) -> Parser {
+        Parser { bounds, ..Parser::default() }
     }
 
     /// Append the events that this chunk completed to `out`, also those before an error.
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<Event>) -> Result<()> {
-        self.feed_raw(chunk, |event| out.push(event.into_event()))
+        self.feed_raw(chunk, |event| out.push(event.to_event()))
     }
 
     /// Show each event that this chunk completed to `on_event`, also those before an error.
@@ -143,10 +202,8 @@ impl Parser {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let read = match self.skip_mark(chunk) {
-            Ok(rest) => self.read(rest, &mut on_event),
-            Err(error) => Err(error),
-        };
+        let read = self.skip_mark(chunk).and_then(|at| self.read(chunk, at, &mut on_event));
+        self.keep(chunk);
         if let Err(error) = &read {
             self.failed = Some(error.clone());
         }
@@ -155,11 +212,9 @@ impl Parser {
 
     /// Start over, as for a new connection. The last event id and the retry time stay.
     pub fn reset(&mut self) {
-        let (id, retry_ms) = (std::mem::take(&mut self.last_event_id), self.retry_ms);
-        *self = Parser::new(self.max_line, self.max_event);
-        self.id.clone_from(&id);
-        self.last_event_id = id;
-        self.retry_ms = retry_ms;
+        let id = std::mem::take(&mut self.last_event_id);
+        let (bounds, retry_ms) = (self.bounds, self.retry_ms);
+        *self = Parser { bounds, retry_ms, id: id.clone(), last_event_id: id, ..Parser::default() };
     }
 
     /// What a client that reconnects sends as `Last-Event-ID`.
@@ -172,68 +227,109 @@ impl Parser {
         self.retry_ms
     }
 
-    /// "If the leading character is U+FEFF BYTE ORDER MARK, it must be ignored": the chunk without the mark.
-    fn skip_mark<'a>(&mut self, chunk: &'a [u8]) -> Result<&'a [u8]> {
-        let Some(seen) = self.mark else {
-            return Ok(chunk);
+    /// "If the leading character is U+FEFF BYTE ORDER MARK, it must be ignored": where in the chunk the rest begins.
+    fn skip_mark(&mut self, chunk: &[u8]) -> Result<usize> {
+        let Mark::Seen(seen) = self.mark else {
+            return Ok(0);
         };
         let missing = &BYTE_ORDER_MARK[seen..];
         let same = chunk.iter().zip(missing).take_while(|(byte, wanted)| byte == wanted).count();
         if same == missing.len() {
-            self.mark = None;
-            return Ok(&chunk[same..]);
+            self.mark = Mark::Past;
+            return Ok(same);
         }
         if same == chunk.len() {
-            self.mark = Some(seen + same);
-            return Ok(&[]);
+            self.mark = Mark::Seen(seen + same);
+            return Ok(same);
         }
-        self.mark = None;
+        self.mark = Mark::Past;
         self.read_part(&BYTE_ORDER_MARK[..seen])?;
-        Ok(chunk)
+        Ok(0)
     }
 
-    fn read(&mut self, chunk: &[u8], on_event: &mut impl FnMut(RawEvent<'_>)) -> Result<()> {
-        // The data of an event that is one line inside this chunk, so far.
-        let mut whole_line: Option<&[u8]> = None;
-        let mut at = 0;
-        while at < chunk.len() {
-            if std::mem::take(&mut self.after_cr) && chunk[at] == b'\n' {
+    fn read(&mut self, chunk: &[u8], mut at: usize, on_event: &mut impl FnMut(RawEvent<'_>)) -> Result<()> {
+        while let Some(&first) = chunk.get(at) {
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
                 at += 1;
                 continue;
             }
             let rest = &chunk[at..];
             let Some(len) = memchr2(b'\r', b'\n', rest) else {
-                self.keep(whole_line.take());
+                self.keep(chunk);
                 return self.read_part(rest);
             };
             self.after_cr = rest[len] == b'\r';
-            at += len + 1;
-            let line = &rest[..len];
-            if self.line == LINE_START
-                && !self.has_data
-                && let Some(value) = line.strip_prefix(b"data:")
-            {
-                let value = value.strip_prefix(b" ").unwrap_or(value);
-                if len <= self.max_line && value.len() <= self.max_event {
-                    whole_line = Some(value);
-                    self.has_data = true;
-                    continue;
+            if self.line == LINE_START {
+                match len {
+                    0 => self.dispatch(chunk, on_event),
+                    _ => self.whole_line(chunk, at..at + len)?,
                 }
+            } else {
+                self.read_part(&rest[..len])?;
+                self.end_line()?;
             }
-            if line.is_empty() && self.line == LINE_START {
-                self.dispatch(whole_line.take(), on_event);
-                continue;
-            }
-            self.keep(whole_line.take());
-            self.read_part(line)?;
-            self.end_line()?;
+            at += len + 1;
         }
-        self.keep(whole_line);
         Ok(())
     }
 
-    fn keep(&mut self, whole_line: Option<&[u8]>) {
-        self.data.extend_from_slice(whole_line.unwrap_or_default());
+    /// Copy what the event has in the chunk at hand, which is about to go.
+    fn keep(&mut self, chunk: &[u8]) {
+        for line in self.lines.drain(..) {
+            if std::mem::replace(&mut self.has_kept, true) {
+                self.data.push(b'\n');
+            }
+            self.data.extend_from_slice(&chunk[line]);
+        }
+        if !self.type_at.is_empty() {
+            self.event_type.clear();
+            self.event_type.extend_from_slice(&chunk[std::mem::take(&mut self.type_at)]);
+        }
+    }
+
+    /// A line that lies in the chunk, without its end. What it says is what `read_part` and `end_line` would make of it.
+    fn whole_line(&mut self, chunk: &[u8], at: Range<usize>) -> Result<()> {
+        let line = &chunk[at.clone()];
+        let Some((field, value_at)) = split(line) else {
+            return Ok(());
+        };
+        let value = &line[value_at..];
+        let (room, more) = match field {
+            Field::Data => (self.bounds.event.saturating_sub(self.data_len), usize::from(self.has_data())),
+            Field::Id => (self.bounds.id, 0),
+            Field::Event | Field::Retry => (usize::MAX, 0),
+        };
+        if line.len() > self.bounds.line || value.len().saturating_add(more) > room {
+            // It does not fit: bytes are counted one by one only to say where.
+            self.keep(chunk);
+            self.read_part(line)?;
+            return self.end_line();
+        }
+        match field {
+            Field::Data => {
+                self.lines.push(at.start + value_at..at.end);
+                self.data_len += value.len() + more;
+            }
+            Field::Event => {
+                self.event_type.clear();
+                self.type_at = at.start + value_at..at.end;
+            }
+            Field::Id => self.take_id(value),
+            Field::Retry => self.retry_ms = milliseconds(value).or(self.retry_ms),
+        }
+        Ok(())
+    }
+
+    fn has_data(&self) -> bool {
+        self.has_kept || !self.lines.is_empty()
+    }
+
+    /// "If the field value does not contain U+0000 NULL".
+    fn take_id(&mut self, value: &[u8]) {
+        if !value.contains(&0) {
+            self.id.clear();
+            self.id.push_str(&String::from_utf8_lossy(value));
+        }
     }
 
     /// A piece of a line, without its end.
@@ -273,7 +369,7 @@ impl Parser {
 
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.line_len += bytes;
-        if self.line_len > self.max_line { Err(too_long("sse_line_bytes", self.max_line)) } else { Ok(()) }
+        if self.line_len > self.bounds.line { Err(too_long("sse_line_bytes", self.bounds.line)) } else { Ok(()) }
     }
 
     /// A field's name is complete: `len` bytes of the line with its colon.
@@ -281,29 +377,29 @@ impl Parser {
         self.count(len)?;
         self.value.clear();
         if field == Field::Data {
-            if self.has_data {
+            if self.has_kept {
                 self.grow_data(b"\n")?;
             }
-            self.has_data = true;
+            self.has_kept = true;
         }
         Ok(())
     }
 
     fn append(&mut self, field: Field, part: &[u8]) -> Result<()> {
         // Whichever limit is passed first is reported, so that the error does not depend on how the stream was cut.
-        let room_in_line = self.max_line - self.line_len;
+        let room_in_line = self.bounds.line - self.line_len;
         let room_in_field = match field {
-            Field::Data => self.max_event - self.data.len(),
-            Field::Id => Limits::DEFAULT.sse_id_bytes - self.value.len(),
+            Field::Data => self.bounds.event - self.data_len,
+            Field::Id => self.bounds.id - self.value.len(),
             Field::Event | Field::Retry => usize::MAX,
         };
         if part.len() > room_in_line && room_in_line <= room_in_field {
-            return Err(too_long("sse_line_bytes", self.max_line));
+            return Err(too_long("sse_line_bytes", self.bounds.line));
         }
         self.line_len += part.len();
         match field {
             Field::Data => self.grow_data(part),
-            Field::Id if part.len() > room_in_field => Err(too_long("sse_id_bytes", Limits::DEFAULT.sse_id_bytes)),
+            Field::Id if part.len() > room_in_field => Err(too_long("sse_id_bytes", self.bounds.id)),
             Field::Id | Field::Event | Field::Retry => {
                 self.value.extend_from_slice(part);
                 Ok(())
@@ -312,10 +408,11 @@ impl Parser {
     }
 
     fn grow_data(&mut self, part: &[u8]) -> Result<()> {
-        if part.len() > self.max_event - self.data.len() {
-            return Err(too_long("sse_event_bytes", self.max_event));
+        if part.len() > self.bounds.event - self.data_len {
+            return Err(too_long("sse_event_bytes", self.bounds.event));
         }
         self.data.extend_from_slice(part);
+        self.data_len += part.len();
         Ok(())
     }
 
@@ -333,11 +430,17 @@ impl Parser {
             Line::Ignored => None,
         };
         match field {
-            Some(Field::Event) => self.event_type = into_text(std::mem::take(&mut self.value)),
-            // "If the field value does not contain U+0000 NULL".
-            Some(Field::Id) if !self.value.contains(&0) => self.id = into_text(std::mem::take(&mut self.value)),
+            Some(Field::Event) => {
+                self.type_at = 0..0;
+                std::mem::swap(&mut self.event_type, &mut self.value);
+            }
+            Some(Field::Id) => {
+                let value = std::mem::take(&mut self.value);
+                self.take_id(&value);
+                self.value = value;
+            }
             Some(Field::Retry) => self.retry_ms = milliseconds(&self.value).or(self.retry_ms),
-            Some(Field::Id | Field::Data) | None => {}
+            Some(Field::Data) | None => {}
         }
         self.line = LINE_START;
         self.line_len = 0;
@@ -345,21 +448,39 @@ impl Parser {
     }
 
     /// A blank line.
-    fn dispatch(&mut self, whole_line: Option<&[u8]>, on_event: &mut impl FnMut(RawEvent<'_>)) {
+    fn dispatch(&mut self, chunk: &[u8], on_event: &mut impl FnMut(RawEvent<'_>)) {
         if self.last_event_id != self.id {
             self.last_event_id.clone_from(&self.id);
         }
-        let event_type = std::mem::take(&mut self.event_type);
-        if !std::mem::take(&mut self.has_data) {
-            return;
+        if self.has_data() {
+            on_event(RawEvent {
+                event_type: if self.type_at.is_empty() { &self.event_type } else { &chunk[self.type_at.clone()] },
+                kept: self.has_kept.then_some(&self.data),
+                lines: &self.lines,
+                chunk,
+                id: &self.last_event_id,
+            });
         }
-        let data = match whole_line {
-            Some(bytes) => Cow::Borrowed(bytes),
-            None => Cow::Owned(std::mem::take(&mut self.data)),
-        };
-        let event_type = if event_type.is_empty() { Cow::Borrowed(DEFAULT_TYPE) } else { Cow::Owned(event_type) };
-        on_event(RawEvent { event_type, data, id: &self.last_event_id });
+        self.has_kept = false;
+        self.data.clear();
+        self.data.shrink_to(SCRATCH);
+        self.lines.clear();
+        self.lines.shrink_to(SCRATCH);
+        self.data_len = 0;
+        self.event_type.clear();
+        self.type_at = 0..0;
     }
+}
+
+/// The field a whole line names, and where in the line its value begins.
+fn split(line: &[u8]) -> Option<(Field, usize)> {
+    FIELDS.iter().find_map(|&(name, field)| match line.strip_prefix(name)? {
+        // "If the line is not empty but does not contain a colon: the whole line as the field name".
+        [] => Some((field, line.len())),
+        [b':', b' ', ..] => Some((field, name.len() + 2)),
+        [b':', ..] => Some((field, name.len() + 1)),
+        _ => None,
+    })
 }
 
 fn field_named(name: &[u8]) -> Option<Field> {
@@ -403,6 +524,10 @@ mod tests {
             error = parser.feed(chunk, &mut events).err().or(error);
         }
         Outcome { events, last_event_id: parser.last_event_id().to_owned(), retry_ms: parser.retry_ms(), error }
+    }
+
+    fn parser(line: usize, event: usize) -> Parser {
+        Parser::new(Bounds { line, event, ..Bounds::default() })
     }
 
     fn event(event_type: &str, data: &str, id: &str) -> Event {
@@ -498,16 +623,43 @@ mod tests {
     }
 
     #[test]
-    fn a_line_inside_the_chunk_is_not_copied() {
-        let chunk = b"id: 1\ndata: {}\n\ndata: a\ndata: b\n\n";
+    fn what_lies_inside_the_chunk_is_not_copied() {
+        let chunk = b"id: 1\nevent: e\ndata: {}\n\ndata: a\ndata\ndata: b\n\ndata: c\ndata: d";
+        let mut parser = Parser::default();
         let mut seen = Vec::new();
-        Parser::default().feed_raw(chunk, |event| seen.push(matches!(event.data, Cow::Borrowed(_)))).unwrap();
-        assert_eq!(seen, [true, false]);
+        parser
+            .feed_raw(chunk, |event| {
+                assert!(event.kept.is_none());
+                assert!(event.event_type.is_empty() || std::ptr::eq(event.event_type, &chunk[13..14]));
+                seen.extend(event.lines.iter().map(|line| (line.start, line.end)));
+            })
+            .unwrap();
+        assert_eq!(seen, [(21, 23), (31, 32), (37, 37), (44, 45)]);
+        seen.clear();
+        parser
+            .feed_raw(b"e\ndata: f\n\n", |event| {
+                assert_eq!(event.kept, Some(&b"c\nde"[..]));
+                seen.extend(event.lines.iter().map(|line| (line.start, line.end)));
+            })
+            .unwrap();
+        assert_eq!(seen, [(8, 9)]);
+    }
+
+    #[test]
+    fn memory_of_a_large_event_is_given_back() {
+        let mut parser = Parser::default();
+        let mut events = Vec::new();
+        let line = [b"data:".to_vec(), vec![b'x'; 500_000], b"\n".to_vec()].concat();
+        for chunk in [&line[..], &line, b"\n"] {
+            parser.feed(chunk, &mut events).unwrap();
+        }
+        assert_eq!(events[0].data.len(), 1_000_001);
+        assert!(parser.data.capacity() <= SCRATCH);
     }
 
     /// Every chunking of a stream that passes a limit must fail in the same way after the same events.
     fn refused(max_line: usize, max_event: usize, input: &[u8], limit: &str, maximum: u64) {
-        let whole = run(Parser::new(max_line, max_event), [input]);
+        let whole = run(parser(max_line, max_event), [input]);
         match &whole.error {
             Some(Error::Limit { limit: found, got, maximum: at }) => {
                 assert_eq!((*found, *got, *at), (limit, maximum + 1, maximum));
@@ -516,20 +668,20 @@ mod tests {
         }
         for cut in 0..=input.len() {
             let (a, b) = input.split_at(cut);
-            assert_eq!(run(Parser::new(max_line, max_event), [a, b]), whole, "cut at {cut}");
+            assert_eq!(run(parser(max_line, max_event), [a, b]), whole, "cut at {cut}");
         }
-        assert_eq!(run(Parser::new(max_line, max_event), input.chunks(1)), whole);
+        assert_eq!(run(parser(max_line, max_event), input.chunks(1)), whole);
     }
 
     #[test]
     fn limits_are_exact() {
-        assert_eq!(run(Parser::new(7, 9), [&b"data:ab\n\n"[..]]).events.len(), 1);
+        assert_eq!(run(parser(7, 9), [&b"data:ab\n\n"[..]]).events.len(), 1);
         refused(7, 9, b"data:1\n\ndata:abc\n\n", "sse_line_bytes", 7);
         refused(3, 9, b"data\n\n", "sse_line_bytes", 3);
         refused(4, 9, b"data:\n\n", "sse_line_bytes", 4);
         refused(5, 9, b"data: \n\n", "sse_line_bytes", 5);
         refused(9, 9, b"event:abcd\n", "sse_line_bytes", 9);
-        assert_eq!(run(Parser::new(99, 3), [&b"data:a\ndata:b\n\n"[..]]).events.len(), 1);
+        assert_eq!(run(parser(99, 3), [&b"data:a\ndata:b\n\n"[..]]).events.len(), 1);
         refused(99, 2, b"data:\n\ndata:a\ndata:b\n\n", "sse_event_bytes", 2);
         refused(99, 1, b"data:a\ndata\n\n", "sse_event_bytes", 1);
         refused(99, 2, b"data:a\n\ndata:abc\n\n", "sse_event_bytes", 2);
@@ -543,7 +695,7 @@ mod tests {
 
     #[test]
     fn ignored_lines_cost_nothing() {
-        let mut parser = Parser::new(8, 8);
+        let mut parser = parser(8, 8);
         let mut events = Vec::new();
         for start in [":", "datum", "x:", "ids", "retry2"] {
             parser.feed(start.as_bytes(), &mut events).unwrap();
@@ -559,7 +711,7 @@ mod tests {
 
     #[test]
     fn poisoned_until_reset() {
-        let mut parser = Parser::new(8, 8);
+        let mut parser = parser(8, 8);
         let mut events = Vec::new();
         parser.feed(b"id:7\nretry:5\ndata:1\n\nid:8\ndata:2", &mut events).unwrap();
         let error = parser.feed(b"345678", &mut events).unwrap_err();
@@ -621,9 +773,9 @@ mod tests {
             limits in (0usize..20, 0usize..12),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
         ) {
-            let whole = run(Parser::new(limits.0, limits.1), [&input[..]]);
-            prop_assert_eq!(&run(Parser::new(limits.0, limits.1), cut_at(&input, &cuts)), &whole);
-            prop_assert_eq!(&run(Parser::new(limits.0, limits.1), input.chunks(1)), &whole);
+            let whole = run(parser(limits.0, limits.1), [&input[..]]);
+            prop_assert_eq!(&run(parser(limits.0, limits.1), cut_at(&input, &cuts)), &whole);
+            prop_assert_eq!(&run(parser(limits.0, limits.1), input.chunks(1)), &whole);
         }
     }
 }
