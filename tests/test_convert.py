@@ -114,6 +114,32 @@ def test_rank_files_that_are_wrong(file: bytes, options: dict[str, Any]) -> None
         lw.Tokenizer.from_tiktoken(file, **{"pattern": "gpt2", **options})
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\d{1,3}+|\D",
+        r"\s{2}+|\S|\s",
+        r"\\{1,3}+|\S|\s",
+        r"\PL+|\pL+",
+        r"[a-z--b]+|\S|\s",
+        r"[a-z~~b]+|\S|\s",
+        r"(?i:\p{Lu})+|\S|\s",
+        r"(?i)(a|[\p{L}\p{Ll}])+|\S|\s",
+        r"(?-i:(?i)x|(\P{Lt}))|\S|\s",
+    ],
+)
+def test_a_pattern_that_the_library_would_read_otherwise_is_refused(pattern: str) -> None:
+    with pytest.raises(lw.errors.TokenizerError, match="pattern"):
+        lw.Tokenizer.from_tiktoken(rank_file(BYTES), pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(?i:'s)|\p{Lu}+|\P{Lu}", r"(?i)x(?-i:\p{Lu})|\p{L}|\P{L}", r"\x{61}{2}|[a\-b-c~]|[^a]|a"]
+)
+def test_a_pattern_that_is_much_like_one_is_taken(pattern: str) -> None:
+    assert lw.Tokenizer.from_tiktoken(rank_file(BYTES), pattern=pattern).encode("aAb-") == list(b"aAb-")
+
+
 # -- tekken ------------------------------------------------------------------------------------------------------------
 
 

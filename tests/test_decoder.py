@@ -446,6 +446,28 @@ def test_what_a_matcher_keeps_is_kept_by_place_and_by_token() -> None:
         assert (stream.step(0), stream.step(2 + i)) == ("", f"a{i}")
 
 
+@pytest.mark.parametrize("include_stop", [False, True])
+def test_a_special_token_that_is_a_stop_ends_the_text(include_stop: bool) -> None:
+    vocab = lw.Vocab.from_bytes([b"a", b"\xc3", b"<e>", b"<f>"], special_ids=[2, 3])
+    shown = "<e>" if include_stop else ""
+    held = "" if include_stop else "a"
+    for stops in (lw.StopMatcher(["ab", "<e>"], include_stop=include_stop), ["ab", "<e>"]):
+        if isinstance(stops, list) and include_stop:
+            continue
+        stream = vocab.detokenizer(stop=stops)
+        assert [stream.step(3), stream.step(0), stream.stop] == ["", "a"[len(held) :], None]
+        assert [stream.step(2), stream.stop] == [held + shown, "<e>"]
+        assert [stream.step(0), stream.step(2), stream.copy().step(0), stream.finish(), stream.stop] == [""] * 4 + [
+            "<e>"
+        ]
+        assert [stream.step(1), stream.stop] == ["", None]
+        assert [stream.step(2), stream.stop] == ["\ufffd" + shown, "<e>"]
+        stream.reset()
+        assert [stream.step(1), stream.step(0), stream.stop] == ["", "\ufffd" + "a"[len(held) :], None]
+    stream = vocab.detokenizer(stop=["<e>"], skip_special_tokens=False)
+    assert [stream.step(2), stream.stop] == ["", "<e>"]
+
+
 def test_a_stream_takes_stop_strings_too_and_never_the_state_of_a_matcher() -> None:
     tokenizer = lw.Tokenizer.from_json(tokenizer_json(COMPILED["gemma"]))
     a, b = STRINGS.index("a"), STRINGS.index("b")

@@ -282,7 +282,8 @@ def test_decode_takes_any_iterable() -> None:
 
     ours = OURS["gpt-2"]
     ids = ours.encode("hello world")
-    for given_ids in (tuple(ids), iter(ids), np.array(ids), np.array(ids, np.int32), dict(enumerate(ids)).values()):
+    arrays = [np.array(ids, kind) for kind in ("<i4", "<i8", ">i4", ">i8", ">u4")]
+    for given_ids in (tuple(ids), iter(ids), *arrays, dict(enumerate(ids)).values()):
         assert ours.decode(given_ids) == "hello world"
 
 
@@ -966,3 +967,30 @@ def test_what_the_library_would_make_too_much_of_is_refused_before_it_does() -> 
         with pytest.raises(lw.errors.LimitError) as caught:
             lw.Tokenizer.from_json(json.dumps(file | parts))
         assert caught.value.limit == limit
+
+
+def test_a_template_may_repeat_the_text() -> None:
+    text: dict[str, Any] = {"Sequence": {"id": "A", "type_id": 0}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [text, text],
+        "pair": [text, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {},
+    }
+    for post_processor in (template, {"type": "Sequence", "processors": [template]}):
+        file = {"version": "1.0", "added_tokens": [], "post_processor": post_processor}
+        file["model"] = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
+        ours = lw.Tokenizer.from_json(json.dumps(file))
+        assert ours.encode("ab") == ours.encode_with_offsets("ab")[0] == ours.encode_batch(["ab"])[0] == [2, 2]
+
+
+def test_offsets_are_trimmed_by_whole_characters() -> None:
+    file = {"version": "1.0", "added_tokens": []}
+    file["model"] = {"type": "Unigram", "vocab": [["<unk>", 0.0], ["é", -1.0], ["\u3000b", -1.0]], "unk_id": 0}
+    file["post_processor"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    reference = tokenizers.Tokenizer.from_str(json.dumps(file))
+    ours = lw.Tokenizer.from_json(json.dumps(file))
+    text = "é\u3000béé"
+    want = [tuple(len(text[:at].encode()) for at in offset) for offset in reference.encode(text).offsets]
+    assert ours.encode_with_offsets(text) == (reference.encode(text).ids, want)
+    assert want[1] == (5, 6)

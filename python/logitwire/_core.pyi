@@ -216,8 +216,8 @@ class Tokenizer:
         """Token ids of a text.
 
         add_special_tokens: let the tokenizer's post-processor add what it adds (a leading BOS in Llama 3).
-        allow_special: read the text of a special token (`<|im_end|>`) as that token. Off by default: what a user typed
-        must not be able to forge a turn.
+        allow_special: read the text of a special token (`<|im_end|>`) as that token, where the token's rules in the
+        file (`single_word`, ...) find it. Off by default: what a user typed must not be able to forge a turn.
 
         Raises TokenizerError if the tokenizer fails, UnicodeEncodeError on half a surrogate pair. Releases the GIL for
         texts of 8 KiB and more.
@@ -261,6 +261,8 @@ class Tokenizer:
 
         Always equal to the concatenation of what `detokenizer()` gives for the same ids (where `decoder` is
         "compiled"), and with `byte_fallback="hf"` to what `tokenizers` gives.
+
+        Raises TokenizerError where `decoder` is "window" and the library fails. Releases the GIL for 8,192 ids and more.
         """
 
     @property
@@ -315,7 +317,9 @@ class Detokenizer:
     whatever the text does, so there `continuation` says whether it goes on after them.)
 
     stop: stop strings, or a StopMatcher with options of its own, to which the stream adds less than a call of
-    `StopMatcher.feed` does. Text is then what is safe to show, and nothing after a match.
+    `StopMatcher.feed` does: made once, it serves any number of streams, where strings are compiled for each. Text is
+    then what is safe to show, and nothing after a match. A special token whose text is one of the stops ends the text
+    too where special tokens are skipped.
 
     Ill-formed UTF-8 becomes one U+FFFD for each maximal subpart (Unicode 15, 3.9, "U+FFFD Substitution of Maximal
     Subparts"), as `bytes.decode("utf-8", "replace")` does.

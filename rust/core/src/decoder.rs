@@ -125,7 +125,7 @@ enum Stage {
 }
 
 /// What English typography wants of tokenised text (the `cleanup` of WordPiece and CTC): literal, replacement, in order.
-const CLEANUP: [(&str, &str); 11] = [
+pub(crate) const CLEANUP: [(&str, &str); 11] = [
     (" .", "."),
     (" ?", "?"),
     (" !", "!"),

@@ -122,6 +122,11 @@ impl Detokenizer {
         Ok(stream)
     }
 
+    /// Whether special tokens are left out.
+    pub fn skips_special_tokens(&self) -> bool {
+        self.options.skip_special_tokens
+    }
+
     /// Which tokens' text is just their bytes, whatever they are: `step` would append these and change nothing.
     #[inline]
     pub fn gate(&self) -> Gate {

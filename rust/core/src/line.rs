@@ -338,9 +338,8 @@ impl Line {
 }
 
 fn special_stops(vocab: &Vocab, stop: &StopMatcher) -> Vec<(u32, usize)> {
-    let index = |written: &[u8]| stop.stops().iter().position(|stop| **stop == *written);
     if stop.stops().is_empty() {
         return Vec::new();
     }
-    vocab.special_tokens().iter().filter_map(|(id, written)| Some((*id, index(written)?))).collect()
+    vocab.special_tokens().iter().filter_map(|(id, written)| Some((*id, stop.index_of(written)?))).collect()
 }

@@ -70,6 +70,11 @@ impl StopMatcher {
         self.set.stops()
     }
 
+    /// The first of the stops that is this text.
+    pub fn index_of(&self, text: &[u8]) -> Option<usize> {
+        self.stops().iter().position(|stop| **stop == *text)
+    }
+
     /// Whether the stop is part of the text.
     pub fn text(&self) -> StopText {
         self.text
@@ -166,6 +171,17 @@ impl StopMatcher {
     pub fn finish(&mut self) -> &[u8] {
         let state = self.state;
         self.reset();
+        match self.text {
+            StopText::Include => &[],
+            StopText::Exclude => self.set.held(state),
+        }
+    }
+
+    /// The text ends here, at a stop that was no text of it: what was still held. Afterwards everything is swallowed, as
+    /// after a match.
+    pub fn end(&mut self) -> &[u8] {
+        let state = std::mem::replace(&mut self.state, ROOT);
+        self.stopped = true;
         match self.text {
             StopText::Include => &[],
             StopText::Exclude => self.set.held(state),

@@ -30,7 +30,7 @@ use self::encoder::Encoder;
 use self::unigram::Pieces;
 
 use crate::convert::{Converted, EOS_TOKENS};
-use crate::decoder::Join;
+use crate::decoder::{CLEANUP, Join};
 use crate::detokenize::{self, DetokenizeOptions};
 use crate::error::{Error, Result};
 use crate::limits::{Limits, within};
@@ -56,6 +56,8 @@ pub struct Tokenizer {
     missing_byte_ids: Vec<u32>,
     bos_id: Option<u32>,
     chat_template: Option<String>,
+    /// The post-processor takes the white space at its ends out of what a token stands for, a unit a character.
+    trims_characters: bool,
 }
 
 /// What a tokenizer's source says beside its `tokenizer.json`.
@@ -152,7 +154,8 @@ impl Tokenizer {
             .ok();
         let fast = guarded("tokenizer.json", || Ok(Encoder::new(&plain, &tokens, &missing_byte_ids))).ok().flatten();
         let (special, chat_template) = (OnceLock::new(), details.chat_template);
-        Ok(Self { plain, special, fast, vocab, missing_byte_ids, bos_id, chat_template })
+        let trims_characters = trims_characters(&plain)?;
+        Ok(Self { plain, special, fast, vocab, missing_byte_ids, bos_id, chat_template, trims_characters })
     }
 
     /// Its ids and their bytes.
@@ -215,8 +218,17 @@ impl Tokenizer {
     /// Token ids of a text and what each stands for in it.
     pub fn encode_with_offsets(&self, text: &str, options: EncodeOptions) -> Result<IdsWithOffsets> {
         let tokenizer = self.reference(options.allow_special);
-        let encoding = guarded("encode", || tokenizer.encode(text, options.add_special_tokens))?;
-        let both = encoding.get_ids().iter().copied().zip(encoding.get_offsets().iter().copied());
+        let encoding = guarded("encode", || match self.trims_characters {
+            true => tokenizer.encode_char_offsets(text, options.add_special_tokens),
+            false => tokenizer.encode(text, options.add_special_tokens),
+        })?;
+        let mut offsets = encoding.get_offsets().to_vec();
+        if self.trims_characters {
+            let starts: Vec<usize> = text.char_indices().map(|(start, _)| start).collect();
+            let byte_of = |at: usize| starts.get(at).copied().unwrap_or(text.len());
+            offsets.iter_mut().for_each(|(start, end)| (*start, *end) = (byte_of(*start), byte_of(*end)));
+        }
+        let both = encoding.get_ids().iter().copied().zip(offsets);
         Ok(both.filter(|(id, _)| !self.missing_byte_ids.contains(id)).unzip())
     }
 
@@ -263,6 +275,14 @@ impl Tokenizer {
     pub fn decode(&self, ids: impl IntoIterator<Item = u32>, options: DetokenizeOptions) -> Result<Vec<u8>> {
         detokenize::decode(&self.vocab, ids, options)
     }
+}
+
+/// It does so by units that are bytes where a byte is a character of the text it has cut.
+fn trims_characters(tokenizer: &tokenizers::Tokenizer) -> Result<bool> {
+    let written = |part: serde_json::Result<String>| part.map_err(failed);
+    let post_processor = written(serde_json::to_string(&tokenizer.get_post_processor()))?;
+    let cuts = written(serde_json::to_string(&(tokenizer.get_pre_tokenizer(), tokenizer.get_normalizer())))?;
+    Ok(post_processor.contains(r#""trim_offsets":true"#) && !cuts.contains(r#""ByteLevel""#))
 }
 
 /// By the library, which reads a model by way of a tree of all that is in it unless it is told which it is. A Unigram model,
@@ -374,28 +394,16 @@ fn guarded_makes(makes: &impl Fn(&str) -> bool, token: &str) -> bool {
     catch_unwind(AssertUnwindSafe(|| makes(token))).unwrap_or(true)
 }
 
-/// What transformers takes the first blank out of, in its order, after it has decoded.
-const CLEANED_UP: [(&str, &str); 10] = [
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-];
-
 /// Append to the decoder what transformers does to its text.
 fn clean_up_spaces(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
     let Some(decoder) = tokenizer.get_decoder() else {
         return Err(failed("clean_up_tokenization_spaces without a decoder is not supported"));
     };
     let mut stages = vec![json!(decoder), json!({"type": "Fuse"})];
+    // But for the one that takes no blank out.
+    let cleanup = CLEANUP.iter().filter(|(pattern, _)| *pattern != " do not");
     stages.extend(
-        CLEANED_UP
+        cleanup
             .map(|(pattern, content)| json!({"type": "Replace", "pattern": {"String": pattern}, "content": content})),
     );
     let decoder = json!({"type": "Sequence", "decoders": stages});

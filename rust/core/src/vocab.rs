@@ -143,6 +143,12 @@ impl Vocab {
         &self.special_tokens
     }
 
+    /// What a special token is written as.
+    pub fn special_text(&self, id: u32) -> Option<&[u8]> {
+        let at = self.special_tokens.binary_search_by_key(&id, |token| token.0).ok()?;
+        Some(&self.special_tokens.get(at)?.1)
+    }
+
     /// The ids that end a generation, ascending.
     pub fn eos_ids(&self) -> &[u32] {
         &self.eos_ids

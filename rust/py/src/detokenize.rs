@@ -2,6 +2,7 @@
 
 use logitwire_core::detokenize::{ByteFallback, DetokenizeOptions, Detokenizer as Core};
 use logitwire_core::error::Error as CoreError;
+use logitwire_core::stop::StopText;
 use logitwire_core::vocab::Gate;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
@@ -22,6 +23,14 @@ pub(crate) fn options(skip_special_tokens: bool, byte_fallback: &str) -> Result<
         }
     };
     Ok(DetokenizeOptions { skip_special_tokens, byte_fallback })
+}
+
+/// Less is over before another thread could use the time.
+const DETACH_IDS: usize = 8192;
+
+/// Without the GIL, if it takes long.
+pub(crate) fn detached<T: Send>(py: Python<'_>, n_ids: usize, work: impl FnOnce() -> T + Send) -> T {
+    if n_ids < DETACH_IDS { work() } else { py.detach(work) }
 }
 
 #[pyclass(module = "logitwire")]
@@ -48,7 +57,10 @@ impl Detokenizer {
     ) -> Result<Self> {
         let core = match prompt_ids {
             None => Core::new(&vocab.core, options),
-            Some(ids) => Core::after(&vocab.core, options, any_ids(ids)?)?,
+            Some(ids) => {
+                let (py, ids) = (ids.py(), any_ids(ids)?);
+                detached(py, ids.len(), || Core::after(&vocab.core, options, ids))?
+            }
         };
         let stop = stop.map(|stop| stop.start(false)).transpose()?;
         let (gate, vocab, text) = (Gate::CLOSED, vocab.clone(), Vec::new());
@@ -80,6 +92,9 @@ impl Detokenizer {
         if self.is_over {
             (self.is_over, self.matched) = (false, None);
         }
+        if let Some(index) = self.special_stop(id) {
+            return self.end(py, index);
+        }
         let text = match &mut self.stop {
             Some(stop) if self.vocab.core.lets(self.core.gate(), id) => {
                 let texts = &self.vocab.texts;
@@ -110,6 +125,29 @@ impl Detokenizer {
             }
         };
         self.look();
+        text
+    }
+
+    /// Which stop a token is that is left out of the text, where the matcher will never see it.
+    fn special_stop(&self, id: u32) -> Option<usize> {
+        let stop = self.stop.as_ref().filter(|stop| self.core.skips_special_tokens() && stop.core.place().is_some())?;
+        stop.core.index_of(self.vocab.core.special_text(id)?)
+    }
+
+    /// The text ends at such a token.
+    fn end<'py>(&mut self, py: Python<'py>, index: usize) -> Result<Bound<'py, PyString>> {
+        let finished = self.core.finish(&self.vocab.core, &mut self.text);
+        self.watch();
+        if let (Some(stop), None) = (&mut self.stop, self.matched) {
+            self.matched = Some(index);
+            self.text.extend_from_slice(stop.core.end());
+            if stop.core.text() == StopText::Include {
+                self.text.extend_from_slice(&stop.core.stops()[index]);
+            }
+        }
+        self.look();
+        let text = self.take(py);
+        finished?;
         text
     }
 
@@ -180,7 +218,7 @@ impl Detokenizer {
         if let Some(stop) = &mut self.stop {
             stop.core.reset();
         }
-        self.matched = None;
+        (self.is_over, self.matched) = (false, None);
         self.look();
     }
 

@@ -36,6 +36,11 @@ pub(crate) fn integer(id: &Bound<'_, PyAny>) -> Result<i64> {
 /// Of a one-dimensional array of 32 or 64 bits, whose iterator would make an object of each.
 fn from_buffer(ids: &Bound<'_, PyAny>) -> Option<Vec<i64>> {
     let buffer = PyUntypedBuffer::get(ids).ok().filter(|buffer| buffer.dimensions() == 1)?;
+    // Those of the other byte order are left to their iterator.
+    let foreign: &[u8] = if cfg!(target_endian = "little") { b">!" } else { b"<" };
+    if buffer.format().to_bytes().first().is_some_and(|order| foreign.contains(order)) {
+        return None;
+    }
     match buffer.as_typed::<i32>() {
         Ok(narrow) => Some(narrow.to_vec(ids.py()).ok()?.into_iter().map(i64::from).collect()),
         Err(_) => buffer.as_typed::<i64>().ok()?.to_vec(ids.py()).ok(),

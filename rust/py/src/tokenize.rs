@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyMapping, PyString, PyType};
 
-use crate::detokenize::{Detokenizer, options};
+use crate::detokenize::{Detokenizer, detached, options};
 use crate::error::{Result, not_pickled};
 use crate::gguf::Gguf;
 use crate::ids::{any_id, any_ids, integer};
@@ -178,8 +178,9 @@ impl Tokenizer {
         skip_special_tokens: bool,
         byte_fallback: &str,
     ) -> Result<Bound<'py, PyString>> {
-        let text = self.core.decode(any_ids(token_ids)?, options(skip_special_tokens, byte_fallback)?)?;
-        Ok(PyString::from_bytes(token_ids.py(), &text)?)
+        let (py, ids, options) = (token_ids.py(), any_ids(token_ids)?, options(skip_special_tokens, byte_fallback)?);
+        let text = detached(py, ids.len(), || self.core.decode(ids, options))?;
+        Ok(PyString::from_bytes(py, &text)?)
     }
 
     #[pyo3(signature = (*, skip_special_tokens=true, byte_fallback="eager", prompt_ids=None, stop=None))]

@@ -95,24 +95,45 @@ fn check_regex(pattern: &str) -> Result<()> {
         Err(failed(format!("pattern: {what} means something else in a tokenizer.json, so it cannot be written as one")))
     };
     let (mut i, mut in_class) = (0, 0_u32);
+    // Whether case is ignored, in each group that is open.
+    let mut ignores_case = vec![false];
     while i < bytes.len() {
         match bytes[i] {
-            // A name in braces belongs to its escape.
-            b'\\' => match bytes.get(i + 2) {
-                Some(b'{') => i += bytes[i..].iter().position(|&c| c == b'}').unwrap_or(1),
+            b'\\' => match (bytes.get(i + 1), bytes.get(i + 2)) {
+                // A name in braces belongs to its escape.
+                (Some(kind @ (b'p' | b'P' | b'x' | b'u')), Some(b'{')) => {
+                    let name = bytes[i + 3..].split(|&c| c == b'}').next().unwrap_or_default();
+                    let is_cased = matches!(name, [.., b'L', b'u' | b'l' | b't']);
+                    if is_cased && matches!(kind, b'p' | b'P') && ignores_case.last() == Some(&true) {
+                        return differs(r"\p{Lu}, \p{Ll} or \p{Lt} where case is ignored");
+                    }
+                    i += 3 + name.len();
+                }
+                (Some(b'p' | b'P'), _) => return differs(r"\p without braces"),
                 _ => i += 1,
             },
             b'[' => in_class += 1,
             b']' => in_class = in_class.saturating_sub(1),
+            c @ (b'-' | b'~') if in_class > 0 && bytes.get(i + 1) == Some(&c) => return differs("-- or ~~ in a class"),
             _ if in_class > 0 => {}
             b'^' => return differs("^"),
             b'$' => return differs("$"),
             b'.' => return differs("."),
             b'}' if bytes.get(i + 1) == Some(&b'+') => return differs("a possessive interval such as {1,3}+"),
-            b'(' if bytes.get(i + 1) == Some(&b'?') => {
-                let flags = bytes[i + 2..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == b'-');
-                if let Some(flag) = flags.copied().find(|flag| !matches!(flag, b'i' | b'-' | b'P')) {
-                    return differs(&format!("the flag {:?}", char::from(flag)));
+            b')' if ignores_case.len() > 1 => drop(ignores_case.pop()),
+            b'(' => {
+                ignores_case.extend(ignores_case.last().copied());
+                if bytes.get(i + 1) == Some(&b'?') {
+                    let all = &bytes[i + 2..];
+                    let flags = all.split(|c| !c.is_ascii_alphabetic() && *c != b'-').next().unwrap_or_default();
+                    if let Some(&flag) = flags.iter().find(|flag| !matches!(flag, b'i' | b'-' | b'P')) {
+                        return differs(&format!("the flag {:?}", char::from(flag)));
+                    }
+                    if let Some(at) = flags.iter().position(|&flag| flag == b'i') {
+                        // By itself, `(?i)`, it is for the rest of the group around it.
+                        let n_open = ignores_case.len() - usize::from(all.get(flags.len()) == Some(&b')'));
+                        ignores_case[n_open - 1] = !flags[..at].contains(&b'-');
+                    }
                 }
             }
             _ => {}

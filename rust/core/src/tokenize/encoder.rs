@@ -190,8 +190,16 @@ impl Encoder {
 
 /// Ids that the post-processor puts before and after a text, as it does it.
 fn frame(reference: &tokenizers::Tokenizer) -> Option<(Vec<u32>, Vec<u32>)> {
-    if reference.get_post_processor().is_none() {
-        return Some(Default::default());
+    let Some(post_processor) = reference.get_post_processor() else { return Some(Default::default()) };
+    // A template that repeats the text repeats it in both of the following.
+    let post_processor = serde_json::to_value(post_processor).ok()?;
+    let mut ahead = vec![&post_processor];
+    while let Some(part) = ahead.pop() {
+        ahead.extend(part["processors"].as_array().into_iter().flatten());
+        let template = part["single"].as_array();
+        if template.is_some_and(|pieces| pieces.iter().filter(|piece| piece.get("Sequence").is_some()).count() > 1) {
+            return None;
+        }
     }
     let bare = reference.encode_fast("a", false).ok()?;
     let framed = reference.encode_fast("a", true).ok()?;
