@@ -98,8 +98,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Stops<'py> {
             return Ok(Self::Compiled(matcher.to_owned().try_borrow()?));
         }
         let strings = stops.extract().map(Self::Strings);
-        strings
-            .map_err(|_| PyTypeError::new_err("stop: expected a StopMatcher, or a sequence of str (not one str, nor a set)"))
+        strings.map_err(|_| {
+            PyTypeError::new_err("stop: expected a StopMatcher, or a sequence of str (not one str, nor a set)")
+        })
     }
 }
 
