@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
+from string import ascii_lowercase
 from typing import Any
 
 
@@ -25,6 +27,12 @@ def regexes() -> Iterator[tuple[str, str]]:
     yield "reversed range", "a{5,2}"
     yield "counted letters", r"\p{L}{1,200}"
     yield "1 MB of text", "a" * 1_000_000
+    rng = random.Random(0)
+    yield "0.6 MB of letters", "".join(rng.choices(ascii_lowercase, k=600_000))
+    yield "40,000 random words", "|".join("".join(rng.choices(ascii_lowercase, k=8)) for _ in range(40_000))
+    yield "200 loops in loops", "(?:(?!bc)" * 200 + "a" + "d?)+" * 200
+    yield "ten looks ahead", "".join(f"(?=.*{c}.{{12}})" for c in "abcdefghij") + ".*"
+    yield "words apart, any number", r"(?:\b\w+\b[\s,.]*)*"
 
 
 def chain(n: int, link: Callable[[Any], Any], last: Any) -> Any:
@@ -90,6 +98,12 @@ def schemas() -> Iterator[tuple[str, Any]]:
     yield "20,000 references", chain(20_000, lambda ref: ref, string)
     yield "20,000 arrays by reference", chain(20_000, lambda ref: {"type": "array", "items": ref}, string)
     yield "5,000 objects by reference", chain(5_000, closed, string)
+
+    texts = ["".join(random.Random(i).choices(ascii_lowercase, k=10)) for i in range(50_000)]
+    yield "enum of 50,000 random texts", {"enum": texts}
+    overlapping = {text[:2]: {"type": "string", "maxLength": i} for i, text in enumerate(texts[:200])}
+    yield "200 patternProperties that overlap", {"type": "object", "patternProperties": overlapping}
+    yield "primes", {"allOf": [{"type": "integer", "multipleOf": prime} for prime in (997, 991, 983, 977, 971)]}
 
 
 def hostile() -> Iterator[tuple[str, str, str]]:

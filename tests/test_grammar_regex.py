@@ -1,5 +1,5 @@
-"""Regular expressions in the dialect of `Grammar.regex`: what each case of `vectors/regex.json` says is read, however it
-is cut into tokens, and what no automaton can do is refused with its place. None may be lost.
+"""Regular expressions in the dialect of `Grammar.regex`: what each case of `vectors/regex.json` says is read, however
+it is cut into tokens, and what no automaton can do is refused with its place. None may be lost.
 """
 
 from __future__ import annotations
