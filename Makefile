@@ -26,7 +26,7 @@ define newline
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev all lint format clippy rust ruff types environment wheel install stubs python smoke bench growth figures vllm vocabularies locks clean
+.PHONY: help demo test dev all lint format clippy rust ruff types environment wheel install stubs python smoke bench growth figures vllm fuzz vocabularies locks clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -127,6 +127,9 @@ $(BENCH)/.locked: requirements/test.txt requirements/peers.txt requirements/benc
 	$(BENCH)/bin/pip install --quiet --no-deps --require-hashes $(addprefix -r ,$^)
 	$(if $(TORCH),$(BENCH)/bin/pip install --quiet --no-deps $(TORCH))
 	touch $@
+
+fuzz: ## run a target of rust/fuzz for five minutes (T=regex; needs cargo-fuzz and a nightly compiler)
+	cargo +nightly fuzz run --fuzz-dir rust/fuzz --sanitizer none $(T) -- -max_total_time=300
 
 vocabularies: dev ## fetch the real vocabularies that tests read (0.1 GB, once)
 	$(BIN)/python tests/vocabularies.py
