@@ -153,7 +153,7 @@ VOCABULARIES = {
         Vocabulary("smollm2", smollm2),
         Vocabulary("mistral-v1", lambda: sentencepiece_library(vocabularies.path("mistral-v1.model"))),
         Vocabulary("xlm-r", lambda: vocabularies.VOCABULARIES["xlm-r"].library().tokenizer),
-        Vocabulary("bert", lambda: vocabularies.VOCABULARIES["bert"].library().tokenizer),
+        Vocabulary("bert", lambda: vocabularies.VOCABULARIES["bert-bge"].library().tokenizer),
     ]
 }
 
