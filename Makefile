@@ -144,7 +144,8 @@ locks: ## resolve requirements/*.in again (torch's build for the CPU must be whe
 	done
 	# Of these only files are wanted, not what they require.
 	rm -rf $(BUILD)/locks/vocabularies
-	$(BUILD)/locks/bin/pip download --quiet --no-deps --dest $(BUILD)/locks/vocabularies -r requirements/vocabularies.in
+	$(BUILD)/locks/bin/pip download --quiet --no-deps --no-binary langchain-openai --dest $(BUILD)/locks/vocabularies \
+		-r requirements/vocabularies.in
 	cd $(BUILD)/locks/vocabularies && LC_ALL=C ../bin/pip hash * | sed -nE \
 		'N; s/^([^-]+)-([0-9.]+)(-[^\n]*|\.tar\.gz):\n(.*)/\1==\2 \\\n    \4/; s/_/-/g; p' \
 		> $(CURDIR)/requirements/vocabularies.txt

