@@ -105,11 +105,12 @@ smoke:
 bench: $(BENCH)/.built ## the benchmarks beside other libraries, on a release build (T=stop: one noun's)
 	$(call benchmark,$(or $(T),all),benches$(if $(T),/bench_$(T).py))
 
-growth: $(BENCH)/.built ## plot how the time of a token grows where windows of text never close
+growth: $(BENCH)/.built ## plot how the time of a token grows where windows of text never close, and of a byte in a long event
 	$(BENCH)/bin/python benches/growth.py --out $(BENCH)/figures
+	$(BENCH)/bin/python benches/growth_sse.py --out $(BENCH)/figures
 
 figures: $(BENCH)/.built growth ## measure what docs/benchmarks.md says, and write it there (30 minutes, on a quiet machine)
-	$(foreach noun,detokenize stop tokenize,$(call benchmark,$(noun),benches/bench_$(noun).py)$(newline))
+	$(foreach noun,detokenize stop tokenize sse,$(call benchmark,$(noun),benches/bench_$(noun).py)$(newline))
 	$(BENCH)/bin/python benches/report.py $(BENCH)/figures docs
 
 # Beside the script stands a tokenize.py, which Python's own library would take for its own: -P.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from curves import plot, table
 from libraries import released
 from libraries.detokenize import LIBRARIES, Begin
 from vocabulary import VOCABULARIES
@@ -62,34 +63,6 @@ def measure() -> dict[str, dict[str, dict[int, float]]]:
     return found
 
 
-def table(found: dict[str, dict[int, float]]) -> str:
-    """Markdown; no figure where a library was not asked."""
-    lines = ["| tokens | " + " | ".join(found) + " |", "| ---: |" + " ---: |" * len(found)]
-    for n in LENGTHS:
-        cells = [f"{times[n]:,.2f}" if n in times else "" for times in found.values()]
-        lines.append(f"| {n:,} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def plot(found: dict[str, dict[str, dict[int, float]]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "", "svg.fonttype": "none", "font.size": 9})
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(found), figsize=(10, 4.2), sharey=True, layout="constrained")
-    for axis, (name, libraries) in zip(axes, found.items(), strict=True):
-        for library, times in libraries.items():
-            ours = library.startswith("logitwire")
-            axis.plot(list(times), list(times.values()), label=library, marker="o", markersize=3, lw=2.5 if ours else 1)
-        axis.set(title=name, xlabel="tokens in the stream", xscale="log", yscale="log")
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("microseconds a token")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.savefig(path, metadata={"Date": None})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -98,8 +71,8 @@ def main() -> None:
     found = measure()
     (folder / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
     for name, libraries in found.items():
-        print(f"\n{name}: us a token\n\n{table(libraries)}")
-    plot(found, folder / "growth.svg")
+        print(f"\n{name}: us a token\n\n{table(libraries, 'tokens')}")
+    plot(found, folder / "growth.svg", x="tokens in the stream", y="microseconds a token")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,10 @@ class Figures:
         self.whole = json.loads(path.read_text())
         self.found = {}
         for benchmark in self.whole["benchmarks"]:
-            test = benchmark["name"].partition("[")[0]
-            key = (test, *(benchmark["params"].get(name) for name in ("library", "vocabulary", "case")))
+            test, params = benchmark["name"].partition("[")[0], benchmark["params"] or {}
+            if "chunk_bytes" in params:
+                params = params | {"case": f"{params['case']}, {params['chunk_bytes']}"}
+            key = (test, *(params.get(name) for name in ("library", "vocabulary", "case")))
             self.found[key] = benchmark["extra_info"]
 
     def libraries(self, test: str) -> dict[str, str]:
@@ -64,6 +66,7 @@ def us(extra: dict[str, Any] | None) -> str:
 
 
 def mb_s(extra: dict[str, Any] | None) -> str:
+    """Millions of whatever was counted, a second."""
     return "" if extra is None else number(1 / extra["us_each"])
 
 
@@ -158,6 +161,27 @@ def tokenize(figures: Figures) -> dict[str, str]:
     }
 
 
+CHUNKS = {"1 B": 1, "16 B": 16, "256 B": 256, "1 KiB": 1024, "64 KiB": 65_536}
+STREAMS = "chat", "short", "fields, CR LF", "one line of 1 MB", "one event of 20,000 lines"
+
+
+def sse(figures: Figures) -> dict[str, str]:
+    texts: dict[str, Case] = {
+        text: (None, text) for text in ("English", "Chinese", "quotes, newlines", "400 characters")
+    }
+    many = ["logitwire, 64 a call", *(mb_s(figures.get("test_frame_many", None, *case)) for case in texts.values())]
+    return {
+        "sse chunks": of_libraries(
+            figures, "test_parse", {name: (None, f"chat, {n}") for name, n in CHUNKS.items()}, mb_s
+        ),
+        "sse streams": of_libraries(figures, "test_parse", {name: (None, f"{name}, 1024") for name in STREAMS}, mb_s),
+        "sse right": correctness(
+            figures, "test_parse", {name: [(None, f"{name}, {n}") for n in CHUNKS.values()] for name in STREAMS}
+        ),
+        "sse frames": of_libraries(figures, "test_frame", texts, mb_s) + "\n| " + " | ".join(many) + " |",
+    }
+
+
 def growth(path: Path) -> dict[str, str]:
     found = json.loads(path.read_text())
     tables = {}
@@ -189,17 +213,20 @@ def fill(page: str, found: dict[str, str]) -> str:
 
 def main() -> None:
     folder, docs = map(Path, sys.argv[1:])
-    files = {noun: Figures(folder / f"{noun}.json") for noun in ("detokenize", "stop", "tokenize")}
+    files = {noun: Figures(folder / f"{noun}.json") for noun in ("detokenize", "stop", "tokenize", "sse")}
     found = {
         "machine": machine(files["detokenize"]),
         **detokenize(files["detokenize"]),
         **stop(files["stop"]),
         **tokenize(files["tokenize"]),
+        **sse(files["sse"]),
         **growth(folder / "growth.json"),
+        **growth(folder / "growth_sse.json"),
     }
     page = docs / "benchmarks.md"
     page.write_text(fill(page.read_text(), found))
-    shutil.copyfile(folder / "growth.svg", docs / "growth.svg")
+    for name in ("growth.svg", "growth_sse.svg"):
+        shutil.copyfile(folder / name, docs / name)
 
 
 if __name__ == "__main__":

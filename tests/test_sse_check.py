@@ -208,12 +208,12 @@ def test_a_request_says_what_it_was_told(run: Run, url: str, tmp_path: Path) -> 
 
 
 def test_check(run: Run, url: str) -> None:
-    assert run(url, "--check") == (0, "", "0 errors, 0 warnings\n")
+    assert run(url, "--check") == (0, "", "errors: 0, warnings: 0\n")
     code, out, err = run(url + "/plain", "--check")
-    assert (code, err) == (1, "1 errors, 0 warnings\n")
+    assert (code, err) == (1, "errors: 1, warnings: 0\n")
     assert out == "response: error: the content type is text/plain; clients take text/event-stream alone\n"
     code, out, err = run("--check", stdin=b"retry: x\nid: 1\n\ndata:lost\n")
-    assert (code, err) == (1, "2 errors, 1 warnings\n")
+    assert (code, err) == (1, "errors: 2, warnings: 1\n")
     assert out.splitlines()[0] == "line 1, byte 0: error: retry is not a number, and is ignored"
     assert run("--check", stdin=b"data:x\n\n")[0] == 0  # a warning is no error
 

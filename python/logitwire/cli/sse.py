@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import json
 import statistics
@@ -127,12 +128,19 @@ def _is_this_machine(url: str) -> bool:
 def _opened(request: urllib.request.Request, timeout_s: float) -> Iterator[Any]:
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            if coding := response.headers.get("content-encoding"):
+                raise CommandError(f"{request.full_url}: compressed ({coding}), though nobody asked for that")
             yield response
     except urllib.error.HTTPError as error:
         said = terminal.printable(error.read(_SHOWN_BYTES).decode("utf-8", "replace"))
         raise CommandError(f"{request.full_url}: HTTP {error.code} {error.reason}: {said}") from None
     except urllib.error.URLError as error:
         raise CommandError(f"{request.full_url}: {error.reason}") from None
+    except http.client.HTTPException as error:
+        said = (
+            "the connection ended inside the answer" if isinstance(error, http.client.IncompleteRead) else repr(error)
+        )
+        raise CommandError(f"{request.full_url}: {said}") from None
     except ValueError as error:  # headers that http.client will not send
         if isinstance(error, lw.LogitwireError):
             raise
@@ -155,8 +163,6 @@ def _of_response(response: Any) -> list[str]:
     charset = response.headers.get_content_charset("utf-8")
     if charset not in ("utf-8", "utf8"):
         found.append(f"the charset is {charset}; an event stream is UTF-8 whatever it is called")
-    if coding := response.headers.get("content-encoding"):
-        raise CommandError(f"the response is compressed ({coding}), though nobody asked for that")
     return found
 
 
@@ -167,7 +173,7 @@ def _check(chunks: Iterator[bytes], before: list[str]) -> None:
     for deviation in lw.sse.check(chunks):
         n[deviation.severity] += 1
         click.echo(terminal.printable(str(deviation)))
-    print(f"{n['error']} errors, {n['warning']} warnings", file=sys.stderr)
+    print(f"errors: {n['error']}, warnings: {n['warning']}", file=sys.stderr)
     if n["error"]:
         raise click.exceptions.Exit(1)
 

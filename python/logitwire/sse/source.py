@@ -48,8 +48,7 @@ class _Reading(Generic[T]):
     def _at_end(self) -> bool:
         """Whether nothing more is to be read; raises what ended it, once."""
         if self._error is not None:
-            error, self._error, self._until_done = self._error, None, True
-            self._feed = _nothing
+            error, self._error, self._feed = self._error, None, _nothing
             raise error
         return self._feed is _nothing or (self._until_done and self.parser.done)
 

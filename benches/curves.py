@@ -1,0 +1,36 @@
+"""How time grows with length, as a plot and as a table: input, library, length: time each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+Curves: TypeAlias = dict[str, dict[int, float]]
+
+
+def table(found: Curves, what: str) -> str:
+    """Markdown; no figure where a library was not asked, or refused."""
+    lines = [f"| {what} | " + " | ".join(found) + " |", "| ---: |" + " ---: |" * len(found)]
+    for n in sorted({n for times in found.values() for n in times}):
+        cells = [f"{times[n]:,.2f}" if n in times else "" for times in found.values()]
+        lines.append(f"| {n:,} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot(found: dict[str, Curves], path: Path, *, x: str, y: str) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "", "svg.fonttype": "none", "font.size": 9})
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(found), figsize=(10, 4.2), sharey=True, layout="constrained")
+    for axis, (name, libraries) in zip(axes, found.items(), strict=True):
+        for library, times in libraries.items():
+            ours = library.startswith("logitwire")
+            axis.plot(list(times), list(times.values()), label=library, marker="o", markersize=3, lw=2.5 if ours else 1)
+        axis.set(title=name, xlabel=x, xscale="log", yscale="log")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel(y)
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.savefig(path, metadata={"Date": None})
