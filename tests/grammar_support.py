@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -129,6 +130,13 @@ def check_sequence(grammar: Grammar, text: bytes, is_read: bool, rng: random.Ran
     assert (bits(matcher, vocab) == here).all(), (text, taken, n)
 
 
+@cache
+def closing_ids(vocab: lw.Vocab) -> NDArray[np.intp]:
+    """Tokens that bring a text nearer to its end."""
+    closing = [t for t in range(len(vocab)) if token_bytes(vocab, t) in (b'"', b"}", b"]", b"0", b",", b":")]
+    return np.array(closing, np.intp)
+
+
 def walk(
     grammar: Grammar,
     rng: random.Random,
@@ -148,8 +156,9 @@ def walk(
         assert len(allowed), f"a dead end after {text!r}"
         if mask[vocab.eos_ids].any() and (n > length // 2 or rng.random() < 0.5):
             return text
-        closing = [t for t in allowed if token_bytes(vocab, int(t)) in (b'"', b"}", b"]", b"0", b",", b":")]
-        token_id = int(rng.choice(closing if closing and rng.random() < n / length + 0.2 else list(allowed)))
+        closing = closing_ids(vocab)[mask[closing_ids(vocab)]]
+        chosen = closing if len(closing) and rng.random() < n / length + 0.2 else allowed
+        token_id = int(chosen[rng.randrange(len(chosen))])
         if token_id in vocab.eos_ids:
             return text
         assert matcher.accept(token_id)
