@@ -262,7 +262,8 @@ class Tokenizer:
         Always equal to the concatenation of what `detokenizer()` gives for the same ids (where `decoder` is
         "compiled"), and with `byte_fallback="hf"` to what `tokenizers` gives.
 
-        Raises TokenizerError where `decoder` is "window" and the library fails. Releases the GIL for 8,192 ids and more.
+        Raises TokenizerError where `decoder` is "window" and the library fails. Releases the GIL for 8,192 ids and
+        more.
         """
 
     @property
