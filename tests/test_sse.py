@@ -249,9 +249,11 @@ def test_no_field_can_forge_another(line_end: str) -> None:
         lw.sse.comment(line_end)
 
 
-def test_nul_in_an_id_and_a_negative_retry() -> None:
-    with pytest.raises(lw.ParameterError):
-        lw.sse.frame("x", id="a\0b")
+def test_nul_in_a_name_or_an_id_and_a_negative_retry() -> None:
+    for field in ("event", "id"):
+        with pytest.raises(lw.ParameterError) as caught:
+            lw.sse.frame("x", **{field: "a\0b"})
+        assert caught.value.field == field
     for retry_ms in (-1, 2**64):
         with pytest.raises((lw.ParameterError, OverflowError)):
             lw.sse.frame("x", retry_ms=retry_ms)

@@ -146,7 +146,7 @@ def test_templates_refuse_what_is_no_json_around_a_string(before: str, after: st
 
 
 def test_templates_refuse_a_name_that_would_forge_a_line() -> None:
-    for name in ("a\nb", "\r", "a\r\ndata: x"):
+    for name in ("a\nb", "\r", "a\r\ndata: x", "a\0"):
         with pytest.raises(lw.ParameterError) as caught:
             lw.sse.Template("", "", event=name)
         assert caught.value.field == "event"

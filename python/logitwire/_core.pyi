@@ -999,7 +999,8 @@ class Template:
     def __new__(cls, before: str, after: str, /, *, event: str | None = None) -> Self:
         """before, after: the JSON around the string, whose quotes are not part of them.
 
-        Raises ParameterError if with a string between them they are not JSON on one line, or if `event` holds CR or LF.
+        Raises ParameterError if with a string between them they are not JSON on one line, or if `event` holds CR, LF or
+        NUL.
         """
 
     def text(self, text: str, /) -> bytes:
@@ -1011,7 +1012,7 @@ class Template:
 def sse_frame(data: str, /, *, event: str | None = None, id: str | None = None, retry_ms: int | None = None) -> bytes:
     """One event as bytes; data is split at CR, LF and CRLF into as many `data` lines.
 
-    Raises ParameterError if `event` or `id` holds CR or LF, or `id` NUL.
+    Raises ParameterError if `event` or `id` holds CR, LF or NUL.
 
     >>> sse_frame("one\\ntwo", event="greeting")
     b'event: greeting\\ndata: one\\ndata: two\\n\\n'

@@ -16,7 +16,8 @@ pub const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// Append one event. `data` becomes as many `data` lines as CR, LF and CRLF cut it into; a parser joins them by LF.
 ///
-/// `Error::Parameter` if `event` or `id` holds a line end, or `id` a NUL: a parser would ignore that id.
+/// `Error::Parameter` if `event` or `id` holds a line end, which would begin another line, or a NUL, for which a parser
+/// ignores an id.
 pub fn frame(
     data: &str,
     event: Option<&str>,
@@ -25,10 +26,10 @@ pub fn frame(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     if let Some(event) = event {
-        refuse("event", event, &['\r', '\n'])?;
+        refuse("event", event, FORBIDDEN)?;
     }
     if let Some(id) = id {
-        refuse("id", id, &['\r', '\n', '\0'])?;
+        refuse("id", id, FORBIDDEN)?;
     }
     if let Some(event) = event {
         line(b"event: ", event.as_bytes(), out);
@@ -56,6 +57,9 @@ pub fn comment(text: &str, out: &mut Vec<u8>) -> Result<()> {
     out.push(b'\n');
     Ok(())
 }
+
+/// In the name and the id of an event.
+const FORBIDDEN: &[char] = &['\r', '\n', '\0'];
 
 fn refuse(field: &'static str, value: &str, forbidden: &'static [char]) -> Result<()> {
     if !value.contains(forbidden) {
@@ -125,7 +129,7 @@ impl Template {
     /// The JSON before and after the string, quotes not included, and the event's type.
     ///
     /// `Error::Parameter` if the two and a string between them are not one JSON text, or hold a line end (between its
-    /// values a JSON text may have one, a line of data may not), or if `event` holds one.
+    /// values a JSON text may have one, a line of data may not), or if `event` holds one or a NUL.
     pub fn new(before: &str, after: &str, event: Option<&str>) -> Result<Template> {
         let expected = || "JSON with a string between before and after, and no CR or LF".to_owned();
         let json = format!("{before}\"\"{after}");
@@ -140,7 +144,7 @@ impl Template {
         }
         let mut head = Vec::new();
         if let Some(event) = event {
-            refuse("event", event, &['\r', '\n'])?;
+            refuse("event", event, FORBIDDEN)?;
             line(b"event: ", event.as_bytes(), &mut head);
         }
         head.extend_from_slice(b"data: ");
@@ -627,8 +631,8 @@ mod tests {
             assert!(matches!(comment(bad, &mut out).unwrap_err(), Error::Parameter { field: "comment", .. }));
         }
         assert!(frame("x", None, Some("a\0"), None, &mut out).is_err());
+        assert!(frame("x", Some("a\0"), None, None, &mut out).is_err());
         assert!(out.is_empty());
-        assert!(frame("x", Some("a\0"), None, None, &mut out).is_ok());
     }
 
     #[test]
@@ -771,7 +775,7 @@ mod tests {
         #[test]
         fn any_event_parses_back(
             data in hostile(),
-            event in prop::option::of("[^\r\n]{1,8}"),
+            event in prop::option::of("[^\r\n\0]{1,8}"),
             id in prop::option::of("[^\r\n\0]{0,8}"),
             retry_ms in prop::option::of(any::<u64>()),
         ) {
