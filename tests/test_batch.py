@@ -229,7 +229,7 @@ def test_padded_ids_are_never_drawn() -> None:
 
 def test_an_unknown_order() -> None:
     with pytest.raises(lw.ParameterError, match="order"):
-        lw.Batch(VOCAB, order="hf")
+        lw.Batch(VOCAB, order="beam")
 
 
 def test_candidates_go_down_the_same_line() -> None:

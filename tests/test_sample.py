@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import mask as reference_mask
 from reference import sample as reference
+from reference import sample_numbers as numbers
 from reference.sample import Params
 
 import logitwire as lw
@@ -96,23 +97,23 @@ def bits(x: object) -> object:
 
 @pytest.mark.parametrize("case", vectors("philox"))
 def test_reference_philox_gives_random123s_known_answers(case: dict) -> None:
-    output = reference.philox(tuple(case["counter"]), tuple(case["key"]))
+    output = numbers.philox(tuple(case["counter"]), tuple(case["key"]))
     assert [f"{word:08x}" for word in output] == case["output"]
 
 
 def test_reference_fma_rounds_once() -> None:
     # Rounded to float64 first, this lands on a tie and goes the wrong way.
     a, b, c = np.float32(2.0**-24 * (1 + 2.0**-15)), np.float32(1 - 2.0**-15), np.float32(1 + 2.0**-23)
-    assert np.float32(np.float64(a) * np.float64(b) + np.float64(c)) != reference.fma_exactly(a, b, c)
+    assert np.float32(np.float64(a) * np.float64(b) + np.float64(c)) != numbers.fma_exactly(a, b, c)
     rng = np.random.default_rng(1)
     some = (rng.standard_normal((3, 2000)) * 10.0 ** rng.integers(-5, 5, (3, 2000))).astype(np.float32)
     for x, y, z in [(a, b, c), *some.T]:
-        assert reference.fma(np.array([x]), np.array([y]), z)[0] == reference.fma_exactly(x, y, z)
+        assert numbers.fma(np.array([x]), np.array([y]), z)[0] == numbers.fma_exactly(x, y, z)
 
 
 def test_reference_exp2_is_an_exponential() -> None:
     t = -(np.arange(130_000, dtype=np.float32) / np.float32(1024))
-    got = reference.exp2(t)
+    got = numbers.exp2(t)
     inside = t > -126
     assert np.abs(got[inside] / np.exp2(t[inside].astype(np.float64)) - 1).max() < 2.2e-7
     assert (got[~inside] == 0).all()
@@ -156,7 +157,7 @@ def test_every_bit_of_a_weight_shows() -> None:
         rng.integers(1, 12, 100_000) + 0.5 + 0.05 * (rng.random(100_000) - 0.5)
     )  # where the polynomial works hardest
     x = -np.concatenate([halves * math.log(2), rng.random(2000) * 16, np.arange(96) / 8]).astype(np.float32)
-    weights = reference.exp2(x * reference.scale(1.0)).tolist()
+    weights = numbers.exp2(x * numbers.scale(1.0)).tolist()
     want = np.array([-math.log(1.0 + w) for w in weights]).astype(np.float32)
     sampler = lw.Sampler(2049)
     slots = [sampler.add(lw.SamplingParams(temperature=0, logprobs=0)) for _ in range(512)]
@@ -513,11 +514,11 @@ def test_a_parameter_of_another_type(field: str, value: object) -> None:
 
 def test_unknown_parameters_and_orders_are_refused() -> None:
     with pytest.raises(TypeError):
-        lw.SamplingParams(min_p=0.1)
+        lw.SamplingParams(minimum_p=0.1)
     with pytest.raises(TypeError):
         lw.SamplingParams(0.5)
     with pytest.raises(lw.ParameterError, match="order"):
-        lw.Sampler(5, order="vllm")
+        lw.Sampler(5, order="beam")
     with pytest.raises(lw.ParameterError):
         lw.Sampler(0)
 

@@ -49,6 +49,7 @@ _Buffer: TypeAlias = Any
 """Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a numpy array."""
 
 _Logits: TypeAlias = _SupportsDlpack | NDArray[Any]
+_Order: TypeAlias = Literal["default", "vllm", "tgi", "hf", "llama.cpp"] | Sequence[str]
 """(batch, vocab_size) or (vocab_size,) in float32, float16 or bfloat16, on the CPU.
 
 Taken by `__dlpack__` (numpy, torch, mlx, jax, ...) or by the buffer protocol. Rows may be strided, the elements of a
@@ -638,42 +639,172 @@ def fill_masks(
 
 @final
 class SamplingParams:
-    """How one request draws its tokens. Immutable; compares and pickles by value.
+    """How one request draws its tokens. Immutable; compares and pickles by value. docs/sampling.md has every rule.
 
-    temperature: >= 0; 0 is greedy (the largest logit, the lowest id among equals).
+    What scales and cuts, in the order of `order="default"`:
+
+    top_n_sigma: keep logits within so many standard deviations of the largest (2411.07641); 0 keeps all.
+    temperature: >= 0; 0 is greedy (the largest logit, the lowest id among equals, nothing cut).
+    dynatemp_range, dynatemp_exponent: the temperature is as much lower or higher as the distribution is less or more
+        even: low + (high - low) * (entropy / largest entropy) ** exponent. Range 0: fixed.
     top_k: keep the k most likely tokens, ties by lowest id; 0 keeps all.
     top_p: in (0, 1]; keep the shortest prefix of the descending order whose mass, renormalised after top_k, reaches
         top_p (Holtzman et al., 1904.09751); the token that crosses is kept.
+    min_p: in [0, 1]; keep tokens at least min_p times as likely as the most likely one; 0 keeps all.
+    typical_p: in (0, 1]; keep the tokens whose surprise is nearest to the entropy (Meister et al., 2202.00666).
+    tfz: in (0, 1]; tail-free: keep up to where the second differences of the sorted probabilities have this share.
+    epsilon_cutoff, eta_cutoff: in [0, 1); drop what is less likely, for eta less where the distribution is even (Hewitt
+        et al., 2210.15191).
+    xtc_probability, xtc_threshold: with this probability drop all tokens of at least the threshold but the least
+        likely of them.
+    mirostat: 1 or 2 holds the surprise near `mirostat_tau` bits, learning by `mirostat_eta` (Basu et al., 2007.14966),
+        in place of all that cuts; 0 is off.
+
+    What changes logits before that:
+
+    logit_bias: {token id: what is added}; -inf bans.
+    bad_words: sequences of token ids that are not to be: the last id of each is banned where the rest stands.
+    repetition_penalty: > 0; positive logits of counted tokens are divided by it, others multiplied (1909.05858).
+    frequency_penalty, presence_penalty: in [-2, 2]; taken from logits, times the count and once (OpenAI).
+    repetition_counts, frequency_counts: "all" counts the prompt too, "output" what was drawn. None: all for repetition,
+        output for frequency and presence (all under "llama.cpp").
+    penalty_last_n: how many of the last tokens are looked at; None: all (64 under "llama.cpp").
+    dry_multiplier, dry_base, dry_allowed_length, dry_last_n, dry_breakers: a token that would go on with a repetition
+        of n >= dry_allowed_length tokens loses multiplier * base ** (n - dry_allowed_length); none goes across a
+        breaker.
+    watermark: "kgw" (as transformers does on a CPU) or "philox" adds `watermark_delta` to a share `watermark_gamma` of
+        the tokens, chosen by `watermark_key` and the last token (2301.10226).
+
+    order: None is the sampler's; "default", "vllm", "tgi", "hf", "llama.cpp" do as their engine does, ties included; or
+        a list of the names of processors: those above, "dry", "xtc". What a field asks for must be in it.
     seed: 0 <= seed < 2**64; the same seed gives the same tokens for the same logits, whatever else is in the batch.
         None draws one, readable afterwards.
     choice: which of several completions of one prompt this is; choices of one seed are independent.
     logprobs: None, or how many of the most likely tokens to report beside the chosen one (0..20).
+    logprobs_mode: "raw" are those of the model's own row, "processed" of what the token was drawn from (greedy: at
+        temperature 1, nothing cut).
 
-    Raises ParameterError naming field, value and range.
+    Raises ParameterError naming field, value and range, LimitError on too many ids.
     """
 
     def __new__(
         cls,
         *,
         temperature: float = 1.0,
+        dynatemp_range: float = 0.0,
+        dynatemp_exponent: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
+        typical_p: float = 1.0,
+        tfz: float = 1.0,
+        top_n_sigma: float = 0.0,
+        epsilon_cutoff: float = 0.0,
+        eta_cutoff: float = 0.0,
+        xtc_probability: float = 0.0,
+        xtc_threshold: float = 0.1,
+        mirostat: int = 0,
+        mirostat_tau: float = 5.0,
+        mirostat_eta: float = 0.1,
+        repetition_penalty: float = 1.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        repetition_counts: Literal["all", "output"] | None = None,
+        frequency_counts: Literal["all", "output"] | None = None,
+        penalty_last_n: int | None = None,
+        dry_multiplier: float = 0.0,
+        dry_base: float = 1.75,
+        dry_allowed_length: int = 2,
+        dry_last_n: int | None = None,
+        dry_breakers: Iterable[int] | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        bad_words: Iterable[Iterable[int]] | None = None,
+        watermark: Literal["kgw", "philox"] | None = None,
+        watermark_gamma: float = 0.25,
+        watermark_delta: float = 2.0,
+        watermark_key: int = 15485863,
+        order: _Order | None = None,
         seed: int | None = None,
         choice: int = 0,
         logprobs: int | None = None,
+        logprobs_mode: Literal["raw", "processed"] = "raw",
     ) -> Self: ...
     @property
     def temperature(self) -> float: ...
     @property
+    def dynatemp_range(self) -> float: ...
+    @property
+    def dynatemp_exponent(self) -> float: ...
+    @property
     def top_k(self) -> int: ...
     @property
     def top_p(self) -> float: ...
+    @property
+    def min_p(self) -> float: ...
+    @property
+    def typical_p(self) -> float: ...
+    @property
+    def tfz(self) -> float: ...
+    @property
+    def top_n_sigma(self) -> float: ...
+    @property
+    def epsilon_cutoff(self) -> float: ...
+    @property
+    def eta_cutoff(self) -> float: ...
+    @property
+    def xtc_probability(self) -> float: ...
+    @property
+    def xtc_threshold(self) -> float: ...
+    @property
+    def mirostat(self) -> int: ...
+    @property
+    def mirostat_tau(self) -> float: ...
+    @property
+    def mirostat_eta(self) -> float: ...
+    @property
+    def repetition_penalty(self) -> float: ...
+    @property
+    def frequency_penalty(self) -> float: ...
+    @property
+    def presence_penalty(self) -> float: ...
+    @property
+    def repetition_counts(self) -> Literal["all", "output"] | None: ...
+    @property
+    def frequency_counts(self) -> Literal["all", "output"] | None: ...
+    @property
+    def penalty_last_n(self) -> int | None: ...
+    @property
+    def dry_multiplier(self) -> float: ...
+    @property
+    def dry_base(self) -> float: ...
+    @property
+    def dry_allowed_length(self) -> int: ...
+    @property
+    def dry_last_n(self) -> int | None: ...
+    @property
+    def dry_breakers(self) -> list[int]: ...
+    @property
+    def logit_bias(self) -> dict[int, float]: ...
+    @property
+    def bad_words(self) -> list[list[int]]: ...
+    @property
+    def watermark(self) -> Literal["kgw", "philox"] | None: ...
+    @property
+    def watermark_gamma(self) -> float: ...
+    @property
+    def watermark_delta(self) -> float: ...
+    @property
+    def watermark_key(self) -> int: ...
+    @property
+    def order(self) -> str | list[str] | None: ...
     @property
     def seed(self) -> int: ...
     @property
     def choice(self) -> int: ...
     @property
     def logprobs(self) -> int | None: ...
+    @property
+    def logprobs_mode(self) -> Literal["raw", "processed"]: ...
     def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]: ...
 
 @final
@@ -689,14 +820,13 @@ class SampleOutput:
     @property
     def logprobs(self) -> NDArray[np.float32]:
         """(batch,) natural log-probability of the token under the model's own row (temperature 1, before mask and
-        processors); NaN where it was not asked for."""
+        processors), or as `logprobs_mode` says; NaN where it was not asked for."""
     @property
     def ranks(self) -> NDArray[np.int32]:
-        """(batch,) 1 + the number of tokens with a larger logit in that row; 0 where it was not asked for."""
+        """(batch,) 1 + the number of tokens with a larger logit there; 0 where it was not asked for."""
     @property
     def top_ids(self) -> NDArray[np.int32]:
-        """(batch, n) the most likely tokens of the model's own row that the vocabulary has, -1 past what a row asked
-        for."""
+        """(batch, n) the most likely tokens there that the vocabulary has, -1 past what a row asked for."""
     @property
     def top_logprobs(self) -> NDArray[np.float32]:
         """(batch, n) their log-probabilities, NaN past what a row asked for."""
@@ -709,14 +839,20 @@ class Sampler:
     can be recomputed by hand.
     """
 
-    def __new__(cls, vocab_size: int, *, order: Literal["default"] = "default", vocab: Vocab | None = None) -> Self:
-        """vocab_size: the width of the logits. vocab: ids it lacks are never drawn.
+    def __new__(
+        cls, vocab_size: int, *, order: _Order | None = None, vocab: Vocab | None = None, threads: int | None = None
+    ) -> Self:
+        """vocab_size: the width of the logits. vocab: ids it lacks are never drawn. order: that of requests whose
+        parameters name none; None is "default". threads: at most so many take rows at the same time, where they are
+        worth it; None: `LOGITWIRE_THREADS`, or as many as the machine runs at once. They end with each call.
 
         Raises ParameterError on an unknown order, VocabError if `vocab` is larger than `vocab_size`.
         """
 
     def add(self, params: SamplingParams, prompt_ids: Iterable[int] | None = None) -> int:
-        """Start a request and return its slot. Raises TokenIdError on a prompt id outside the vocabulary."""
+        """Start a request and return its slot. prompt_ids: what penalties count and watermarks go on from.
+
+        Raises TokenIdError on an id outside the vocabulary, ParameterError if the order lacks what `params` ask for."""
 
     def remove(self, slot: int, /) -> None:
         """End a request; its slot may be given out again. Raises SlotError if there is none."""
@@ -837,9 +973,16 @@ class Batch:
     A row gives exactly what the stations give when called one by one. One owner; not shared between threads.
     """
 
-    def __new__(cls, vocab: Vocab, *, vocab_size: int | None = None, order: Literal["default"] = "default") -> Self:
+    def __new__(
+        cls,
+        vocab: Vocab,
+        *,
+        vocab_size: int | None = None,
+        order: _Order | None = None,
+        threads: int | None = None,
+    ) -> Self:
         """vocab_size: the width of the model's logits (any other is an error), at least len(vocab); None: any width
-        from len(vocab) up. Ids the vocabulary lacks are never drawn."""
+        from len(vocab) up. Ids the vocabulary lacks are never drawn. order, threads: as `Sampler` has them."""
 
     def __len__(self) -> int:
         """The number of requests in the batch."""

@@ -1,45 +1,39 @@
 """The sampling rule of docs/sampling.md, restated one step at a time in numpy and plain Python, bit for bit.
 
-Nothing here is fast and nothing here is shared with the core: every constant is written again. What does not live here:
-batches, slots and arrays of other types; a row is one float32 vector.
+Nothing here is fast and nothing here is shared with the core. Here is what becomes of one row, a float32 vector: its
+status, the draw, log-probabilities. The numbers are in `sample_numbers`, each processor in `sample_processors`. What
+does not live here: batches, slots and arrays of other types.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
-OK, INF, NAN, EMPTY = range(4)
-F32_MAX = float(np.finfo(np.float32).max)
-LOG2_E = 1.4426950408889634
-NOT_ASKED = np.float32(np.nan)
-CHUNK = 2048
-LANES = 16
-
-# 2**f for f in [-1/2, 1/2], lowest power first; the constant term is exactly 1.
-EXP2_COEFFICIENTS = tuple(
-    np.float32(float.fromhex(c))
-    for c in (
-        "0x1.62e428p-1",
-        "0x1.ebf9c0p-3",
-        "0x1.c6b7d2p-5",
-        "0x1.3ce9ecp-7",
-        "0x1.5bab52p-10",
-    )
+from .sample_numbers import (
+    CHUNK,
+    chunk_sums,
+    descending,
+    total,
+    uniform,
+    weigh,
+)
+from .sample_processors import (
+    EDITS,
+    History,
+    Params,
+    State,
+    cut,
+    edit,
+    mirostat_cut,
+    mirostat_mu,
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Params:
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-    choice: int = 0
-    logprobs: int | None = None
+OK, INF, NAN, EMPTY = range(4)
+NOT_ASKED = np.float32(np.nan)
+NO_HISTORY = History()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,139 +45,47 @@ class Drawn:
     logprob: np.float32 = NOT_ASKED
     rank: int = 0
     top: tuple[tuple[int, np.float32], ...] = ()
+    mu: float | None = None
 
 
-# -- random numbers ----------------------------------------------------------------------------------------------------
-
-
-def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers, as Easy as 1, 2, 3; SC11)."""
-    c, k = list(counter), list(key)
-    for _ in range(10):
-        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(b >> 32) ^ c[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k[1], a & 0xFFFFFFFF]
-        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return c[0], c[1], c[2], c[3]
-
-
-def uniform(seed: int, step: int, choice: int) -> float:
-    """A multiple of 2**-53 in (0, 1), never 0 and never 1."""
-    low = 0xFFFFFFFF
-    r = philox((step & low, step >> 32, 0, choice), (seed & low, seed >> 32))
-    return (((r[0] << 32 | r[1]) >> 12) + 0.5) * 2.0**-52
-
-
-# -- weights -----------------------------------------------------------------------------------------------------------
-
-
-def fma(a: np.ndarray, b: np.ndarray, c: np.float32) -> np.ndarray:
-    """float32 a * b + c, rounded once.
-
-    The float64 product of two float32 is exact. The sum is rounded to odd, so that rounding it again to float32 gives
-    what one rounding gives (Boldo and Melquiond, Emulation of FMA, 2008).
-    """
-    product, addend = a.astype(np.float64) * b.astype(np.float64), np.float64(c)
-    total = product + addend
-    part = total - product
-    error = (product - (total - part)) + (addend - part)
-    bits = total.view(np.int64)
-    to_odd = np.where((error > 0) == (total > 0), 1, -1)
-    return np.where((error != 0) & (bits & 1 == 0), bits + to_odd, bits).view(np.float64).astype(np.float32)
-
-
-def fma_exactly(a: float, b: float, c: float) -> np.float32:
-    """`fma` of three numbers by rational arithmetic, for the tests of `fma`."""
-    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
-    near = np.float32(float(exact))
-    around = [np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))]
-    # Nearest, ties to the even mantissa.
-    return min(around, key=lambda x: (abs(Fraction(float(x)) - exact), int(x.view(np.uint32)) & 1))
-
-
-def exp2(t: np.ndarray) -> np.ndarray:
-    """2**t in float32 for t <= 0, and 0 from -126 down (and for NaN)."""
-    magic = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer, left in the low bits of the mantissa
-    normal = t > np.float32(-126.0)
-    t = np.where(normal, t, np.float32(0.0)).astype(np.float32)
-    n = t + magic
-    f = t - (n - magic)
-    c1, c2, c3, c4, c5 = EXP2_COEFFICIENTS
-    p = np.full_like(f, c5)
-    for c in (c4, c3, c2, c1, np.float32(1.0)):
-        p = fma(p, f, c)
-    power = (p.view(np.uint32) + (n.view(np.uint32) << np.uint32(23))).view(np.float32)
-    return np.where(normal, power, np.float32(0.0))
-
-
-def scale(temperature: float) -> np.float32:
-    """log2(e) / T; dividing by a tiny T must not give infinity, for 0 * infinity is NaN."""
-    return np.float32(min(LOG2_E / temperature, F32_MAX))
-
-
-def weigh(row: np.ndarray, keep: np.ndarray, peak: np.float32, temperature: float) -> np.ndarray:
-    """exp((x - peak) / T), 0 where `keep` is False."""
-    with np.errstate(all="ignore"):
-        t = (np.where(keep, row, np.float32(-np.inf)) - peak) * scale(temperature)
-    return exp2(t)
-
-
-def chunk_sums(weights: np.ndarray) -> list[float]:
-    """The sum of each 2,048 weights: 16 float32 lanes, lane = id % 16, folded in halves."""
-    sums = []
-    for start in range(0, len(weights), CHUNK):
-        chunk = weights[start : start + CHUNK]
-        lanes = np.zeros(LANES, np.float32)
-        for i in range(0, len(chunk), LANES):
-            some = chunk[i : i + LANES]
-            lanes[: len(some)] += some
-        for half in (8, 4, 2, 1):
-            lanes[:half] += lanes[half : 2 * half]
-        sums.append(float(lanes[0]))
-    return sums
-
-
-def total(weights: np.ndarray) -> float:
-    """float64 over the chunks, ascending."""
-    z = 0.0
-    for part in chunk_sums(weights):
-        z += part
-    return z
-
-
-def descending(row: np.ndarray) -> np.ndarray:
-    """Ids by logit, largest first, equal ones by id."""
-    return np.lexsort((np.arange(len(row)), -row))
-
-
-# -- one row -----------------------------------------------------------------------------------------------------------
-
-
-def status(row: np.ndarray, allowed: np.ndarray) -> int:
-    some = row[allowed]
-    if np.isnan(some).any():
+def status(row: np.ndarray) -> int:
+    """Of a row that has been edited and where -inf stands for what is not allowed."""
+    if np.isnan(row).any():
         return NAN
-    if not (some > -np.inf).any():
+    if not (row > -np.inf).any():
         return EMPTY
-    return INF if (some == np.inf).any() else OK
+    return INF if (row == np.inf).any() else OK
 
 
-def kept(row: np.ndarray, allowed: np.ndarray, params: Params) -> np.ndarray:
-    """The set left by top_k, then top_p. The row's status is OK and the temperature is not 0."""
-    keep = allowed.copy()
-    order = [i for i in descending(np.where(allowed, row, np.float32(-np.inf))) if allowed[i]]
-    if 0 < params.top_k < len(order):
-        keep[order[params.top_k :]] = False
-        order = order[: params.top_k]
-    if params.top_p < 1.0:
-        weights = weigh(row, keep, row[allowed].max(), params.temperature)
-        need = math.ceil(params.top_p * total(weights) * 2.0**40)
-        mass = 0
-        for rank, i in enumerate(order):
-            mass += math.floor(float(weights[i]) * 2.0**40)
-            if mass >= need:
-                keep[order[rank + 1 :]] = False
-                break
-    return keep
+def process(
+    row: np.ndarray, params: Params, step: int, allowed: np.ndarray | None, history: History, mu: float | None
+) -> tuple[State, int]:
+    """Edits, status and cuts. Greedy cuts to the largest, infinite logits to those."""
+    row = np.where(np.ones(len(row), bool) if allowed is None else allowed, row, np.float32(-np.inf))
+    plan = params.plan
+    heads = [name for i, name in enumerate(plan) if name in EDITS and all(before in EDITS for before in plan[:i])]
+    tails = [name for name in plan if name not in heads]
+    if params.temperature == 0.0:
+        heads, tails = [name for name in plan if name in EDITS], []
+    for name in heads:
+        edit(row, params, history, name)
+    state, found = State(row, row > -np.inf), status(row)
+    if found == INF:
+        state.keep = row == np.inf
+    if found in (OK, INF) and params.temperature == 0.0:
+        state.keep_only([state.order()[0]])
+    elif found == OK:
+        for name in tails:
+            if name in EDITS:
+                edit(row, params, history, name, state.temperature)
+            else:
+                cut(state, params, name, step)
+            if state.temperature == 0.0:
+                state.keep_only([state.order()[0]])
+                state.temperature = 1.0
+        if params.mirostat:
+            mirostat_cut(state, params, 2.0 * params.mirostat_tau if mu is None else mu)
+    return state, found
 
 
 def pick(weights: np.ndarray, u: float) -> int:
@@ -202,49 +104,84 @@ def pick(weights: np.ndarray, u: float) -> int:
     return int(np.flatnonzero(weights > 0)[-1])
 
 
-def draw(row: np.ndarray, params: Params, step: int, allowed: np.ndarray | None = None) -> tuple[int, int]:
+def draw(
+    row: np.ndarray,
+    params: Params,
+    step: int,
+    allowed: np.ndarray | None = None,
+    history: History = NO_HISTORY,
+    mu: float | None = None,
+) -> tuple[int, int]:
     """(token, status) of one row; token -1 if the row is NAN or EMPTY."""
-    allowed = np.ones(len(row), bool) if allowed is None else allowed
-    found = status(row, allowed)
+    return draw_from(*process(row, params, step, allowed, history, mu), params, step)
+
+
+def draw_from(state: State, found: int, params: Params, step: int) -> tuple[int, int]:
     if found in (NAN, EMPTY):
         return -1, found
     u = uniform(params.seed, step, params.choice)
     if found == INF:
-        infinite = np.flatnonzero(allowed & (row == np.inf))
-        return int(infinite[0 if params.temperature == 0 else math.floor(u * len(infinite))]), INF
-    peak = row[allowed].max()
-    if params.temperature == 0:
-        return int(np.flatnonzero(allowed & (row == peak))[0]), OK
-    return pick(weigh(row, kept(row, allowed, params), peak, params.temperature), u), OK
+        infinite = np.flatnonzero(state.keep)
+        return int(infinite[math.floor(u * len(infinite))]), INF
+    return pick(state.weights(), u), OK
 
 
-def log_probabilities(row: np.ndarray) -> np.ndarray:
-    """float32 log-softmax of the model's own row, at temperature 1; NaN counts as -inf."""
+def log_probabilities(row: np.ndarray, keep: np.ndarray | None = None, temperature: float = 1.0) -> np.ndarray:
+    """float32 log-softmax of a row, of the model's own at temperature 1; NaN counts as -inf."""
     row = np.where(np.isnan(row), np.float32(-np.inf), row)
+    keep = np.ones(len(row), bool) if keep is None else keep
+    row = np.where(keep, row, np.float32(-np.inf))
     peak = row.max()
     if peak == np.inf:
         infinite = row == np.inf
         return np.where(infinite, np.float32(-math.log(infinite.sum())), np.float32(-np.inf)).astype(np.float32)
-    log_z = math.log(total(weigh(row, np.ones(len(row), bool), peak, 1.0)))
+    log_z = math.log(total(weigh(row, keep, temperature)))
     with np.errstate(over="ignore"):
-        return ((row - peak).astype(np.float64) - log_z).astype(np.float32)
+        return ((row - peak).astype(np.float64) / temperature - log_z).astype(np.float32)
 
 
-def report(row: np.ndarray, logs: np.ndarray, token: int, found: int, n: int | None, ids: np.ndarray) -> Drawn:
+def report(
+    row: np.ndarray, logs: np.ndarray, token: int, found: int, n: int | None, ids: np.ndarray, mu: float | None = None
+) -> Drawn:
     """Log-probability, rank and the n most likely (none that cannot be) of a row whose entry i is the token ids[i]."""
     if n is None or token < 0:
-        return Drawn(token=token, status=found)
+        return Drawn(token=token, status=found, mu=mu)
     clean = np.where(np.isnan(row), np.float32(-np.inf), row)
     at = int(np.flatnonzero(ids == token)[0])
     top = tuple((int(ids[i]), logs[i]) for i in descending(clean)[:n] if clean[i] > -np.inf)
-    return Drawn(token=token, status=found, logprob=logs[at], rank=1 + int((clean > clean[at]).sum()), top=top)
+    return Drawn(token=token, status=found, logprob=logs[at], rank=1 + int((clean > clean[at]).sum()), top=top, mu=mu)
 
 
-def sample(row: np.ndarray, params: Params, step: int, allowed: np.ndarray | None = None) -> Drawn:
+def sample(
+    row: np.ndarray,
+    params: Params,
+    step: int,
+    allowed: np.ndarray | None = None,
+    history: History = NO_HISTORY,
+    mu: float | None = None,
+) -> Drawn:
     """Everything `Sampler.step` says of one row."""
-    token, found = draw(row, params, step, allowed)
-    logs = log_probabilities(row) if params.logprobs is not None and token >= 0 else row
-    return report(row, logs, token, found, params.logprobs, np.arange(len(row)))
+    state, found = process(row, params, step, allowed, history, mu)
+    token, found = draw_from(state, found, params, step)
+    mu = mirostat_mu(state, params, token, mu_before(params, mu)) if is_mirostatic(params, found) else mu
+    if params.logprobs is not None and token >= 0:
+        if params.logprobs_mode == "processed":
+            keep = state.row > -np.inf if params.temperature == 0.0 else state.keep
+            row = np.where(keep, state.row, np.float32(-np.inf))
+            logs = log_probabilities(row, None, state.temperature)
+        else:
+            logs = log_probabilities(row)
+    else:
+        logs = row
+    return report(row, logs, token, found, params.logprobs, np.arange(len(row)), mu)
+
+
+def is_mirostatic(params: Params, found: int) -> bool:
+    return params.mirostat > 0 and params.temperature > 0.0 and found == OK
+
+
+def mu_before(params: Params, mu: float | None) -> float:
+    return 2.0 * params.mirostat_tau if mu is None else mu
 
 
 def sample_candidates(
@@ -261,15 +198,13 @@ def sample_candidates(
     return report(logits, logs, token, found, params.logprobs, ids)
 
 
-def apply(row: np.ndarray, params: Params, allowed: np.ndarray | None = None) -> np.ndarray:
+def apply(
+    row: np.ndarray, params: Params, allowed: np.ndarray | None = None, history: History = NO_HISTORY, step: int = 0
+) -> np.ndarray:
     """What `Sampler.apply` leaves of a row whose status is OK."""
-    allowed = np.ones(len(row), bool) if allowed is None else allowed
-    if params.temperature == 0:
-        keep = np.zeros(len(row), bool)
-        keep[draw(row, params, 0, allowed)[0]] = True
-        return np.where(keep, row, np.float32(-np.inf))
+    state, _ = process(row, params, step, allowed, history, None)
     with np.errstate(all="ignore"):
-        return np.where(kept(row, allowed, params), row / np.float32(params.temperature), np.float32(-np.inf))
+        return np.where(state.keep, state.row / np.float32(state.temperature), np.float32(-np.inf))
 
 
 # -- the distribution, without any of the arithmetic above -------------------------------------------------------------

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::line::{Finish, Line, LineOptions, LineStep};
-use crate::sample::{Logits, SampleColumns, Scratch, check_rows, check_vocab_size, n_top};
+use crate::rows::{run, threads_worth};
+use crate::sample::{Logits, Order, SampleColumns, Scratch, at_least_one, check_rows, check_vocab_size, n_top};
 use crate::slots::Slots;
 use crate::vocab::Vocab;
 
@@ -50,17 +51,20 @@ impl StepColumns {
 pub struct Batch {
     vocab: Arc<Vocab>,
     vocab_size: Option<usize>,
+    order: Arc<Order>,
     lines: Slots<Line>,
-    scratch: Scratch,
+    /// One for each thread there may be, and at least one.
+    workers: Vec<Scratch>,
 }
 
 impl Batch {
-    /// `vocab_size` is the width of the model's logits; None takes any from the vocabulary's own up.
-    pub fn new(vocab: Arc<Vocab>, vocab_size: Option<usize>) -> Result<Self> {
+    /// `vocab_size` is the width of the model's logits; None takes any from the vocabulary's own up. `order` is that of
+    /// requests whose parameters name none. There are as many threads as `workers`, where the rows are worth it.
+    pub fn new(vocab: Arc<Vocab>, vocab_size: Option<usize>, order: Order, workers: Vec<Scratch>) -> Result<Self> {
         if let Some(vocab_size) = vocab_size {
             check_vocab_size(vocab_size, Some(&vocab))?;
         }
-        Ok(Self { vocab, vocab_size, lines: Slots::default(), scratch: Scratch::default() })
+        Ok(Self { vocab, vocab_size, order: Arc::new(order), lines: Slots::default(), workers: at_least_one(workers) })
     }
 
     /// Requests there are.
@@ -74,7 +78,8 @@ impl Batch {
     }
 
     /// Start a request.
-    pub fn add(&mut self, options: LineOptions, prompt_ids: &[i64]) -> Result<i64> {
+    pub fn add(&mut self, mut options: LineOptions, prompt_ids: &[i64]) -> Result<i64> {
+        options.params.order.get_or_insert_with(|| self.order.clone());
         Ok(self.lines.add(Line::new(self.vocab.clone(), options, prompt_ids)?))
     }
 
@@ -102,13 +107,16 @@ impl Batch {
             }
         }
         let n_top = n_top(slots.iter().filter_map(|&slot| self.lines.get(slot).ok()).map(Line::params));
+        let mask = |i: usize| masks.map(|masks| masks[i]);
+        let lines = self.lines.many_mut(slots)?;
+        let items = rows.iter().zip(lines).enumerate().map(|(i, (&row, line))| (row, mask(i), line)).collect();
+        let threads = threads_worth(rows.len(), rows.len() * self.vocab.len(), self.workers.len());
+        let steps = run(items, &mut self.workers[..threads], |(row, mask, line), scratch| {
+            let step = catch_unwind(AssertUnwindSafe(|| line.step(row, mask, scratch)));
+            step.unwrap_or_else(|_| LineStep::fault())
+        });
         let mut columns = StepColumns::new(rows.len(), n_top);
-        for (i, (&row, &slot)) in rows.iter().zip(slots).enumerate() {
-            let line = self.lines.get_mut(slot)?;
-            let scratch = &mut self.scratch;
-            let step = catch_unwind(AssertUnwindSafe(|| line.step(row, masks.map(|masks| masks[i]), scratch)));
-            columns.push(step.unwrap_or_else(|_| LineStep::fault()));
-        }
+        steps.into_iter().for_each(|step| columns.push(step));
         Ok(columns)
     }
 }

@@ -8,13 +8,13 @@
 //! use logitwire_core::batch::Batch;
 //! use logitwire_core::kernels::Row;
 //! use logitwire_core::line::{Finish, LineOptions};
-//! use logitwire_core::sample::{Logits, SamplingParams};
+//! use logitwire_core::sample::{Logits, Order, SamplingParams, Scratch};
 //! use logitwire_core::vocab::Vocab;
 //! use std::sync::Arc;
 //!
 //! # fn main() -> logitwire_core::error::Result<()> {
 //! let vocab = Vocab::from_bytes(&[Some("hello"), Some(" wire"), Some("<end>")], &[2], &[2])?;
-//! let mut batch = Batch::new(Arc::new(vocab), Some(3))?;
+//! let mut batch = Batch::new(Arc::new(vocab), Some(3), Order::default(), vec![Scratch::default()])?;
 //! let slot = batch.add(LineOptions::new(SamplingParams::greedy()), &[])?;
 //! let mut text = Vec::new();
 //! for logits in [[2.0, 1.0, 0.0], [0.0, 1.0, 0.5], [0.0, 0.0, 9.0]] {
@@ -44,6 +44,7 @@ pub mod kernels;
 pub mod limits;
 pub mod line;
 pub mod mask;
+mod rows;
 pub mod sample;
 pub mod slots;
 pub mod sse;

@@ -97,6 +97,14 @@ limits! {
     stop_token_ids = 128;
     /// Most likely tokens reported beside the chosen one.
     top_logprobs = 20;
+    /// Tokens with a bias of one request.
+    logit_bias = 1 << 16;
+    /// Sequences that one request bans.
+    bad_words = 1 << 12;
+    /// Tokens of them together.
+    bad_word_tokens = 1 << 16;
+    /// Ids that no repetition goes across, of one request.
+    dry_breakers = 1 << 12;
     /// Rows in one call.
     batch_rows = 1 << 16;
     /// Bytes of one line of an event stream.

@@ -9,7 +9,7 @@ use crate::grammar::Grammar;
 use crate::grammar::matcher::Matcher;
 use crate::limits::{Limits, within};
 use crate::mask;
-use crate::sample::{Allowed, Draw, Logits, SamplingParams, Scratch, Status, sample};
+use crate::sample::{Allowed, Draw, Logits, Order, Request, SamplingParams, Scratch, Status};
 use crate::sse::frame::{Framer, TokenLogprob};
 use crate::stop::{StopMatcher, StopText};
 use crate::vocab::Vocab;
@@ -136,7 +136,7 @@ impl End {
 pub struct Line {
     options: LineOptions,
     vocab: Arc<Vocab>,
-    n_drawn: u64,
+    request: Request,
     /// Of the text so far, those that a stop string holds back included.
     n_characters: usize,
     detokenizer: Detokenizer,
@@ -153,7 +153,7 @@ pub struct Line {
 impl Line {
     /// A request whose fields are in range, and whose prompt's ids the vocabulary has.
     pub fn new(vocab: Arc<Vocab>, mut options: LineOptions, prompt_ids: &[i64]) -> Result<Self> {
-        options.params = options.params.checked()?;
+        let request = Request::new(options.params.clone(), &Order::default(), prompt_ids, vocab.len())?;
         if options.max_tokens == Some(0) {
             return Err(Error::Parameter { field: "max_tokens", value: "0".into(), expected: "at least 1".into() });
         }
@@ -177,7 +177,7 @@ impl Line {
             mask: Vec::new(),
             options,
             vocab,
-            n_drawn: 0,
+            request,
             n_characters: 0,
             finish: Finish::Running,
         };
@@ -205,8 +205,8 @@ impl Line {
     }
 
     /// How it draws.
-    pub fn params(&self) -> SamplingParams {
-        self.options.params
+    pub fn params(&self) -> &SamplingParams {
+        self.request.params()
     }
 
     /// Whether and why it ended.
@@ -233,13 +233,12 @@ impl Line {
         let allowed = Allowed {
             present: Some(self.vocab.present()),
             mask: if self.matcher.is_some() { Some(&self.mask) } else { mask },
-            withheld: if self.n_drawn < self.options.min_tokens { &self.withheld } else { &[] },
+            withheld: if self.request.step() < self.options.min_tokens { &self.withheld } else { &[] },
         };
-        let draw = sample(logits, allowed, &self.options.params, self.n_drawn, scratch, &mut top);
+        let draw = self.request.sample(logits, allowed, scratch, &mut top);
         let (text, frames, stop_index) = (Vec::new(), Vec::new(), None);
         let mut step = LineStep { draw, finish: Finish::Error, stop_index, text, frames, top };
         if let Some(token) = draw.token {
-            self.n_drawn += 1;
             let end = self.end_of(token);
             let is_whole = end == End::NONE && self.completes_grammar(token)?;
             let n_characters = self.accept(token, end, is_whole, &mut step)?;
@@ -268,7 +267,7 @@ impl Line {
             let what = format!("token {token} was drawn from its mask, and is refused: a fault of logitwire");
             return Err(Error::Grammar { position: None, what });
         }
-        Ok(self.n_drawn >= self.options.min_tokens && matcher.is_complete()?)
+        Ok(self.request.step() >= self.options.min_tokens && matcher.is_complete()?)
     }
 
     /// How a token ends the request by its id alone.
@@ -294,7 +293,7 @@ impl Line {
             self.detokenizer.step(&self.vocab, token, &mut step.text)?;
             if is_whole {
                 step.finish = Finish::Grammar;
-            } else if self.options.max_tokens.is_some_and(|maximum| self.n_drawn >= maximum) {
+            } else if self.options.max_tokens.is_some_and(|maximum| self.request.step() >= maximum) {
                 step.finish = Finish::Length;
             }
         }
@@ -303,7 +302,7 @@ impl Line {
         }
         let n_characters = step.text.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         let stop = &mut self.options.stop;
-        step.stop_index = stop.feed_in_place(&mut step.text, self.n_drawn > self.options.min_tokens);
+        step.stop_index = stop.feed_in_place(&mut step.text, self.request.step() > self.options.min_tokens);
         if step.stop_index.is_some() {
             step.finish = Finish::StopString;
         } else if step.finish != Finish::Running {

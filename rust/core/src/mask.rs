@@ -16,6 +16,26 @@ pub fn is_allowed(mask: &[u32], token: usize) -> bool {
     mask.get(token >> 5).is_some_and(|word| word >> (token & 31) & 1 == 1)
 }
 
+/// Whether the bits of the first `n_tokens` are all set.
+pub fn covers(mask: &[u32], n_tokens: usize) -> bool {
+    let (whole, rest) = (n_tokens >> 5, n_tokens & 31);
+    mask.len() >= words(n_tokens)
+        && mask[..whole].iter().all(|&word| word == u32::MAX)
+        && (rest == 0 || mask[whole] | u32::MAX << rest == u32::MAX)
+}
+
+/// How many of the bits of the first `n_tokens` are set.
+pub fn count(mask: &[u32], n_tokens: usize) -> usize {
+    (0..n_tokens)
+        .step_by(32)
+        .map(|token| {
+            let word = mask.get(token >> 5).copied().unwrap_or(0);
+            let rest = n_tokens - token;
+            (if rest < 32 { word & ((1 << rest) - 1) } else { word }).count_ones() as usize
+        })
+        .sum()
+}
+
 /// Set a token's bit. Ids beyond the last word are left alone.
 pub fn allow(mask: &mut [u32], token: usize) {
     if let Some(word) = mask.get_mut(token >> 5) {

@@ -55,6 +55,16 @@ impl<T> Slots<T> {
         self.entries[index].as_ref().ok_or(Error::Slot { slot, what: "is unknown" })
     }
 
+    /// The requests in these slots, in their order; each must be known and named once.
+    pub fn many_mut(&mut self, slots: &[i64]) -> Result<Vec<&mut T>> {
+        let mut entries: Vec<Option<&mut T>> = self.entries.iter_mut().map(Option::as_mut).collect();
+        let take = |&slot: &i64| {
+            let entry = usize::try_from(slot).ok().and_then(|index| entries.get_mut(index)?.take());
+            entry.ok_or(Error::Slot { slot, what: "is unknown, or named twice" })
+        };
+        slots.iter().map(take).collect()
+    }
+
     fn index(&self, slot: i64) -> Result<usize> {
         match usize::try_from(slot) {
             Ok(index) if self.entries.get(index).is_some_and(Option::is_some) => Ok(index),

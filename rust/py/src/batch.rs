@@ -12,7 +12,8 @@ use crate::detokenize;
 use crate::error::Result;
 use crate::grammar::Grammar;
 use crate::ids::integers;
-use crate::sample::{SampleOutput, SamplingParams, StepArguments, detach_if_worth};
+use crate::params::SamplingParams;
+use crate::sample::{SampleOutput, StepArguments, detach_if_worth, optional_order, workers};
 use crate::sse::frame::Framer;
 use crate::stop::Stops;
 use crate::vocab::Vocab;
@@ -71,10 +72,15 @@ impl Batch {
 #[pymethods]
 impl Batch {
     #[new]
-    #[pyo3(signature = (vocab, *, vocab_size=None, order="default"))]
-    fn new(vocab: &Bound<'_, Vocab>, vocab_size: Option<usize>, order: &str) -> Result<Self> {
-        let Order::Default = Order::from_name(order)?;
-        Ok(Self { core: Core::new(vocab.get().core.clone(), vocab_size)? })
+    #[pyo3(signature = (vocab, *, vocab_size=None, order=None, threads=None))]
+    fn new(
+        vocab: &Bound<'_, Vocab>,
+        vocab_size: Option<usize>,
+        #[pyo3(from_py_with = optional_order)] order: Option<Order>,
+        threads: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Self> {
+        let vocab = vocab.get().core.clone();
+        Ok(Self { core: Core::new(vocab, vocab_size, order.unwrap_or_default(), workers(threads)?)? })
     }
 
     fn __len__(&self) -> usize {
@@ -113,7 +119,7 @@ impl Batch {
             continuation,
             grammar: grammar.map(|grammar| grammar.get().core.clone()),
             framer: framer.map(|framer| framer.get().core.clone()),
-            ..LineOptions::new(params.get().core)
+            ..LineOptions::new(params.get().core.clone())
         };
         Ok(self.core.add(options, &prompt_ids)?)
     }

@@ -9,6 +9,7 @@ mod grammar;
 mod ids;
 mod limits;
 mod mask;
+mod params;
 mod sample;
 mod sse;
 mod stop;
@@ -36,7 +37,9 @@ mod _core {
     #[pymodule_export]
     use crate::mask::apply_mask;
     #[pymodule_export]
-    use crate::sample::{SampleOutput, Sampler, SamplingParams};
+    use crate::params::SamplingParams;
+    #[pymodule_export]
+    use crate::sample::{SampleOutput, Sampler};
     #[pymodule_export]
     use crate::sse::frame::{Framer, Template, sse_comment, sse_error, sse_frame, sse_tgi_error, sse_tgi_token};
     #[pymodule_export]

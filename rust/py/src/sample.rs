@@ -1,17 +1,16 @@
-//! `SamplingParams`, `Sampler` and its columns for Python.
-
-use std::hash::{BuildHasher, Hasher, RandomState};
+//! `Sampler` and its columns for Python.
 
 use logitwire_core::error::Error as CoreError;
+use logitwire_core::kernels::Kernels;
 use logitwire_core::mask;
-use logitwire_core::sample::{Logits, Order, SampleColumns, Sampler as Core, SamplingParams as CoreParams};
+use logitwire_core::sample::{Logits, Order, SampleColumns, Sampler as Core, Scratch};
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use crate::array::Array;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::integers;
+use crate::params::{SamplingParams, field, order};
 use crate::vocab::Vocab;
 
 /// Logits to read before it pays to let other Python threads run: about 100 us.
@@ -20,121 +19,6 @@ const DETACH_LOGITS: usize = 1 << 16;
 /// Run without the GIL if there is enough to do.
 pub(crate) fn detach_if_worth<T: Send>(py: Python<'_>, n_logits: usize, call: impl FnOnce() -> T + Send) -> T {
     if n_logits < DETACH_LOGITS { call() } else { py.detach(call) }
-}
-
-#[pyclass(frozen, eq, module = "logitwire")]
-#[derive(PartialEq)]
-pub(crate) struct SamplingParams {
-    pub(crate) core: CoreParams,
-}
-
-/// A number of any Python type, or an error naming the field.
-fn field<T>(field: &'static str, value: &Bound<'_, PyAny>, expected: &str) -> PyResult<T>
-where
-    T: for<'a, 'py> FromPyObject<'a, 'py>,
-{
-    value.extract::<T>().map_err(|_| {
-        let value = value.repr().map_or_else(|_| "?".to_owned(), |repr| repr.to_string());
-        Error::Core(CoreError::Parameter { field, value, expected: expected.to_owned() }).into()
-    })
-}
-
-const WHOLE: &str = "a whole number from 0 to 4294967295";
-
-fn temperature(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    field("temperature", value, "a number")
-}
-
-fn top_k(value: &Bound<'_, PyAny>) -> PyResult<u32> {
-    field("top_k", value, WHOLE)
-}
-
-fn top_p(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    field("top_p", value, "a number")
-}
-
-fn seed(value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
-    field("seed", value, "None or a whole number, 0 <= seed < 2**64")
-}
-
-fn choice(value: &Bound<'_, PyAny>) -> PyResult<u32> {
-    field("choice", value, WHOLE)
-}
-
-fn logprobs(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
-    field("logprobs", value, "None or a whole number")
-}
-
-#[pymethods]
-impl SamplingParams {
-    #[new]
-    #[pyo3(signature = (*, temperature=1.0, top_k=0, top_p=1.0, seed=None, choice=0, logprobs=None))]
-    fn new(
-        #[pyo3(from_py_with = temperature)] temperature: f64,
-        #[pyo3(from_py_with = top_k)] top_k: u32,
-        #[pyo3(from_py_with = top_p)] top_p: f64,
-        #[pyo3(from_py_with = seed)] seed: Option<u64>,
-        #[pyo3(from_py_with = choice)] choice: u32,
-        #[pyo3(from_py_with = logprobs)] logprobs: Option<u32>,
-    ) -> Result<Self> {
-        let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        Ok(Self { core: CoreParams { temperature, top_k, top_p, seed, choice, logprobs }.checked()? })
-    }
-
-    #[getter]
-    fn temperature(&self) -> f64 {
-        self.core.temperature
-    }
-
-    #[getter]
-    fn top_k(&self) -> u32 {
-        self.core.top_k
-    }
-
-    #[getter]
-    fn top_p(&self) -> f64 {
-        self.core.top_p
-    }
-
-    #[getter]
-    fn seed(&self) -> u64 {
-        self.core.seed
-    }
-
-    #[getter]
-    fn choice(&self) -> u32 {
-        self.core.choice
-    }
-
-    #[getter]
-    fn logprobs(&self) -> Option<u32> {
-        self.core.logprobs
-    }
-
-    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let fields = PyDict::new(py);
-        fields.set_item("temperature", self.core.temperature)?;
-        fields.set_item("top_k", self.core.top_k)?;
-        fields.set_item("top_p", self.core.top_p)?;
-        fields.set_item("seed", self.core.seed)?;
-        fields.set_item("choice", self.core.choice)?;
-        fields.set_item("logprobs", self.core.logprobs)?;
-        Ok((PyTuple::empty(py), fields))
-    }
-
-    fn __hash__(&self) -> u64 {
-        // One field is enough for equal objects to hash alike.
-        self.core.seed
-    }
-
-    fn __repr__(&self) -> String {
-        let CoreParams { temperature, top_k, top_p, seed, choice, logprobs } = self.core;
-        let logprobs = logprobs.map_or("None".to_owned(), |n| n.to_string());
-        format!(
-            "SamplingParams(temperature={temperature}, top_k={top_k}, top_p={top_p}, seed={seed}, choice={choice}, \
-             logprobs={logprobs})"
-        )
-    }
 }
 
 /// The columns as numpy arrays.
@@ -227,6 +111,39 @@ impl<'py> StepArguments<'py> {
     }
 }
 
+/// As many as `threads`, or `LOGITWIRE_THREADS`, or as many as the machine runs at once; each on the fastest loops it has,
+/// or those that `LOGITWIRE_KERNELS` names.
+pub(crate) fn workers(threads: Option<&Bound<'_, PyAny>>) -> Result<Vec<Scratch>> {
+    let kernels = match std::env::var("LOGITWIRE_KERNELS") {
+        Err(_) => Kernels::fastest(),
+        Ok(name) => Kernels::named(&name).ok_or_else(|| CoreError::Parameter {
+            field: "LOGITWIRE_KERNELS",
+            value: format!("{name:?}"),
+            expected: Kernels::available().iter().map(|kernels| kernels.name).collect::<Vec<_>>().join(" or "),
+        })?,
+    };
+    let expected = format!("a whole number, 1 <= threads <= {MAX_THREADS}");
+    let (name, value, threads) = match (threads, std::env::var("LOGITWIRE_THREADS")) {
+        (Some(threads), _) => ("threads", threads.to_string(), threads.extract::<usize>().ok()),
+        (None, Ok(text)) => ("LOGITWIRE_THREADS", text.clone(), text.parse().ok()),
+        (None, Err(_)) => {
+            let most = std::thread::available_parallelism().map_or(1, usize::from);
+            ("threads", String::new(), Some(most.min(MAX_THREADS)))
+        }
+    };
+    match threads.filter(|threads| (1..=MAX_THREADS).contains(threads)) {
+        Some(threads) => Ok((0..threads).map(|_| Scratch::new(kernels)).collect()),
+        None => Err(CoreError::Parameter { field: name, value, expected }.into()),
+    }
+}
+
+/// More than any machine has use for.
+const MAX_THREADS: usize = 256;
+
+pub(crate) fn optional_order(value: &Bound<'_, PyAny>) -> PyResult<Option<Order>> {
+    if value.is_none() { Ok(None) } else { Ok(Some(order(value)?)) }
+}
+
 #[pyclass(module = "logitwire")]
 pub(crate) struct Sampler {
     core: Core,
@@ -244,17 +161,22 @@ impl Sampler {
 #[pymethods]
 impl Sampler {
     #[new]
-    #[pyo3(signature = (vocab_size, *, order="default", vocab=None))]
-    fn new(vocab_size: &Bound<'_, PyAny>, order: &str, vocab: Option<&Bound<'_, Vocab>>) -> Result<Self> {
+    #[pyo3(signature = (vocab_size, *, order=None, vocab=None, threads=None))]
+    fn new(
+        vocab_size: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = optional_order)] order: Option<Order>,
+        vocab: Option<&Bound<'_, Vocab>>,
+        threads: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Self> {
         let vocab_size = field::<usize>("vocab_size", vocab_size, "a whole number of at least 1")?;
         let vocab = vocab.map(|vocab| vocab.get().core.clone());
-        Ok(Self { core: Core::new(vocab_size, Order::from_name(order)?, vocab)? })
+        Ok(Self { core: Core::new(vocab_size, order.unwrap_or_default(), vocab, workers(threads)?)? })
     }
 
     #[pyo3(signature = (params, prompt_ids=None))]
     fn add(&mut self, params: &Bound<'_, SamplingParams>, prompt_ids: Option<&Bound<'_, PyAny>>) -> Result<i64> {
         let prompt_ids = prompt_ids.map(integers).transpose()?.unwrap_or_default();
-        Ok(self.core.add(params.get().core, &prompt_ids)?)
+        Ok(self.core.add(params.get().core.clone(), &prompt_ids)?)
     }
 
     #[pyo3(signature = (slot, /))]

@@ -1,6 +1,10 @@
 //! The arithmetic of sampling, written once and plainly. docs/sampling.md restates it for readers; a faster kernel must
 //! give the same bits.
 
+use half::{bf16, f16};
+
+use super::{BLOCK, Kernels, Peak, Weights};
+
 /// Ids of one chunk: a chunk's weights are summed in f32, chunks in f64.
 pub const CHUNK: usize = 2048;
 
@@ -46,6 +50,86 @@ pub fn exp2(t: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(n.to_bits() << 23))
 }
 
+/// The loops written plainly: what the others are held to.
+pub static KERNELS: Kernels = Kernels {
+    name: "scalar",
+    widen_f16: |row, out| out.iter_mut().zip(row).for_each(|(out, x): (&mut f32, &f16)| *out = x.to_f32()),
+    widen_bf16: |row, out| out.iter_mut().zip(row).for_each(|(out, x): (&mut f32, &bf16)| *out = x.to_f32()),
+    disallow,
+    maxima,
+    chunk_weights,
+    chunk_exponents,
+    weigh,
+    collect,
+};
+
+fn disallow(x: &mut [f32], mask: &[u32]) {
+    for (id, x) in x.iter_mut().enumerate() {
+        if !crate::mask::is_allowed(mask, id) {
+            *x = f32::NEG_INFINITY;
+        }
+    }
+}
+
+fn maxima(x: &[f32], maxima: &mut Vec<f32>) -> Peak {
+    maxima.clear();
+    let mut peak = Peak { max: f32::NEG_INFINITY, has_nan: false };
+    for block in x.chunks(BLOCK) {
+        // `f32::max` passes over NaN.
+        let max = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        peak.has_nan |= block.iter().any(|x| x.is_nan());
+        peak.max = peak.max.max(max);
+        maxima.push(max);
+    }
+    peak
+}
+
+fn chunk_weights(x: &[f32], weights: Weights) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for some in x.chunks(LANES) {
+        some.iter().zip(&mut lanes).for_each(|(&x, lane)| *lane += weights.of(x));
+    }
+    fold(lanes)
+}
+
+fn chunk_exponents(x: &[f32], weights: Weights) -> (f32, f32) {
+    let (mut sums, mut products) = ([0.0; LANES], [0.0; LANES]);
+    for some in x.chunks(LANES) {
+        for (lane, &x) in some.iter().enumerate() {
+            let t = weights.exponent(x);
+            let weight = exp2(t);
+            sums[lane] += weight;
+            products[lane] = weight.mul_add(t.max(-126.0), products[lane]);
+        }
+    }
+    (fold(sums), fold(products))
+}
+
+fn weigh(x: &[f32], weights: Weights, out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(out, &x)| *out = weights.of(x));
+}
+
+fn collect(x: &[f32], maxima: &[f32], least: f32, xs: &mut Vec<f32>, ids: &mut Vec<u32>) {
+    for (number, (block, _)) in x.chunks(BLOCK).zip(maxima).enumerate().filter(|(_, (_, max))| **max >= least) {
+        for (i, &x) in block.iter().enumerate().filter(|(_, x)| **x >= least) {
+            xs.push(x);
+            ids.push((number * BLOCK + i) as u32);
+        }
+    }
+}
+
+/// Lanes to their sum, in halves.
+pub(super) fn fold(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
 /// Sums weights in the one order that is defined: ids ascending, a chunk's weights in `LANES` lanes of f32, the lanes
 /// folded in halves, chunks added up in f64. Weights of 0 may be left out: adding 0 changes nothing.
 #[derive(Debug, Clone)]
@@ -65,22 +149,28 @@ impl LaneSum {
     /// Add a token's weight; ids must not descend.
     #[inline]
     pub fn add(&mut self, id: usize, weight: f32) {
+        self.turn_to(id);
+        self.lanes[id % LANES] += weight;
+    }
+
+    /// Add a token's weight times its exponent.
+    #[inline]
+    pub fn add_product(&mut self, id: usize, weight: f32, exponent: f32) {
+        self.turn_to(id);
+        let lane = &mut self.lanes[id % LANES];
+        *lane = weight.mul_add(exponent.max(-126.0), *lane);
+    }
+
+    #[inline]
+    fn turn_to(&mut self, id: usize) {
         if id / CHUNK != self.chunk {
             self.fold();
             self.chunk = id / CHUNK;
         }
-        self.lanes[id % LANES] += weight;
     }
 
     fn fold(&mut self) {
-        let mut width = LANES / 2;
-        while width > 0 {
-            for lane in 0..width {
-                self.lanes[lane] += self.lanes[lane + width];
-            }
-            width /= 2;
-        }
-        self.chunks.push((self.chunk, f64::from(self.lanes[0])));
+        self.chunks.push((self.chunk, f64::from(fold(self.lanes))));
         self.lanes = [0.0; LANES];
     }
 

@@ -7,6 +7,9 @@
 /// The lane of the draw that picks the token.
 pub const TOKEN_LANE: u32 = 0;
 
+/// The lane of the draw that decides whether XTC runs.
+pub const XTC_LANE: u32 = 1;
+
 /// One block of four words.
 pub fn philox4x32_10(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     let [mut k0, mut k1] = key;

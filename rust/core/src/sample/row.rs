@@ -1,11 +1,16 @@
 //! One row: what is allowed, its status, the draw, log-probabilities. It keeps nothing from one row to the next.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
-use crate::kernels::{Row, RowMut};
+use crate::kernels::{Kernels, Peak, Row, RowMut};
 use crate::mask;
 
-use super::draw::{Cut, Staged, Weights, pick, top, top_k, top_p};
-use super::params::SamplingParams;
+use super::edit::{EditScratch, Editable, edit};
+use super::kept::{Kept, Memory};
+use super::params::{LogprobsMode, SamplingParams};
+use super::plan::Processor;
+use super::request::Request;
 use super::rng;
 
 /// What a row was like. Only `Ok` and `Inf` yield a token.
@@ -37,6 +42,13 @@ pub struct Allowed<'a> {
     pub withheld: &'a [u32],
 }
 
+impl<'a> Allowed<'a> {
+    /// The masks that disallow some token of a row so wide.
+    fn masks(self, width: usize) -> impl Iterator<Item = &'a [u32]> {
+        [self.present, self.mask].into_iter().flatten().filter(move |mask| !mask::covers(mask, width))
+    }
+}
+
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
@@ -44,20 +56,34 @@ pub struct Draw {
     pub token: Option<u32>,
     /// What the row was like.
     pub status: Status,
-    /// Natural logarithm of the token's probability under the model's own row; NaN if not asked for.
+    /// Natural logarithm of the token's probability; NaN if not asked for.
     pub logprob: f32,
-    /// 1 + the tokens with a larger logit in the model's own row; 0 if not asked for.
+    /// 1 + the tokens with a larger logit in the same row; 0 if not asked for.
     pub rank: u32,
 }
 
 /// Memory that rows use one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scratch {
-    staged: Staged,
-    raw: Vec<f32>,
-    keys: Vec<u64>,
-    chunks: Vec<(usize, f64)>,
-    positions: Vec<usize>,
+    kernels: &'static Kernels,
+    memory: Memory,
+    raw: Memory,
+    wide: Vec<f32>,
+    edits: EditScratch,
+}
+
+impl Scratch {
+    /// For these loops.
+    pub fn new(kernels: &'static Kernels) -> Self {
+        let (memory, raw, wide, edits) = (Memory::default(), Memory::default(), Vec::new(), EditScratch::default());
+        Self { kernels, memory, raw, wide, edits }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new(Kernels::fastest())
+    }
 }
 
 /// The logits of one row: all of them, or what a device reduced them to.
@@ -76,47 +102,155 @@ pub enum Logits<'a> {
     },
 }
 
-/// Draw a token from a row. `step` counts the tokens the request has drawn; the most likely tokens of the row are
-/// appended to `top_logprobs` as (id, log-probability).
-pub fn sample(
+/// Draw a token from a row; the most likely tokens are appended to `top_logprobs` as (id, log-probability).
+pub(super) fn sample(
     logits: Logits<'_>,
     allowed: Allowed<'_>,
-    params: &SamplingParams,
-    step: u64,
+    request: &mut Request,
     scratch: &mut Scratch,
     top_logprobs: &mut Vec<(u32, f32)>,
 ) -> Draw {
-    let mut staged = std::mem::take(&mut scratch.staged);
-    staged.fill(logits);
-    if params.logprobs.is_some() {
-        scratch.raw.clone_from(&staged.x);
-    }
-    staged.disallow(allowed.present);
-    staged.disallow(allowed.mask);
-    staged.withhold(allowed.withheld);
-    let (status, position) = draw(&staged, params, step, scratch);
-    let token = position.map(|position| staged.id(position));
-    let mut draw = Draw { token, status, logprob: f32::NAN, rank: 0 };
-    if let (Some(n), Some(position)) = (params.logprobs, position) {
-        let mut raw = std::mem::take(&mut scratch.raw);
-        raw.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = f32::NEG_INFINITY);
-        let normaliser = match logits {
-            Logits::Dense(_) => Normaliser::of_row(&raw, scratch),
-            Logits::Candidates { .. } if maximum(&raw) == f32::INFINITY => Normaliser::of_row(&raw, scratch),
-            Logits::Candidates { logsumexp, .. } => Normaliser { max: 0.0, log_z: f64::from(logsumexp), n_infinite: 0 },
-        };
-        (draw.logprob, draw.rank) = normaliser.report(&raw, position);
-        if let Some(present) = allowed.present {
-            let is_token = |position| mask::is_allowed(present, staged.id(position) as usize);
-            raw.iter_mut().enumerate().filter(|(i, _)| !is_token(*i)).for_each(|(_, x)| *x = f32::NEG_INFINITY);
+    let (mut kept, status) = process(logits, allowed, request, scratch);
+    let params = request.params();
+    let u = || rng::uniform(params.seed, request.step(), rng::TOKEN_LANE, params.choice);
+    let is_greedy = params.temperature == 0.0;
+    let token = match status {
+        Status::Ok | Status::Inf if is_greedy => Some(kept.first()),
+        Status::Inf => {
+            kept.keep_infinite();
+            Some(kept.pick_evenly(u()))
         }
-        scratch.positions.clear();
-        top(&raw, n as usize, &mut scratch.keys, &mut scratch.positions);
-        top_logprobs.extend(scratch.positions.iter().map(|&i| (staged.id(i), normaliser.logprob(raw[i]))));
-        scratch.raw = raw;
+        Status::Ok => Some(kept.pick(u())),
+        _ => None,
+    };
+    let mut draw = Draw { token, status, logprob: f32::NAN, rank: 0 };
+    if let (Some(n), Some(token)) = (params.logprobs, token) {
+        (draw.logprob, draw.rank) = match params.logprobs_mode {
+            LogprobsMode::Raw => report_raw(logits, allowed, token, n as usize, scratch, top_logprobs),
+            LogprobsMode::Processed => report(&mut kept, Normaliser::of(status), token, n as usize, top_logprobs),
+        };
     }
-    scratch.staged = staged;
+    if let Some(token) = token {
+        let surprise = (params.mirostat > 0 && status == Status::Ok && !is_greedy).then(|| kept.surprise(token));
+        request.accept(token, surprise);
+    }
+    scratch.memory = kept.into_memory();
     draw
+}
+
+/// Edits, status and cuts; what is left is what may be drawn. Greedy rows are not cut.
+fn process<'a>(
+    logits: Logits<'a>,
+    allowed: Allowed<'_>,
+    request: &Request,
+    scratch: &mut Scratch,
+) -> (Kept<'a>, Status) {
+    let (mut kept, peak) = stage(logits, allowed, request, scratch);
+    let status = status(peak);
+    if status != Status::Ok || request.params().temperature == 0.0 {
+        return (kept, status);
+    }
+    for &processor in &request.plan().cuts {
+        cut(processor, &mut kept, request, logits, scratch);
+    }
+    let mu = request.mu();
+    match request.params().mirostat {
+        1 => kept.mirostat_1(mu),
+        2 => kept.mirostat_2(mu),
+        _ => {}
+    }
+    (kept, status)
+}
+
+/// The row in f32 with what is not allowed at -inf, edited. A row of f32 that nothing changes is read where it lies.
+fn stage<'a>(logits: Logits<'a>, allowed: Allowed<'_>, request: &Request, scratch: &mut Scratch) -> (Kept<'a>, Peak) {
+    let (kernels, mut memory) = (scratch.kernels, std::mem::take(&mut scratch.memory));
+    let plan = request.plan();
+    let row = match logits {
+        Logits::Candidates { ids, logits, .. } => {
+            let width = request.vocab_size();
+            let (mut xs, ids) = sorted_candidates(ids, logits, kernels);
+            for (position, x) in xs.iter_mut().enumerate() {
+                if allowed.masks(width).any(|mask| !mask::is_allowed(mask, ids[position] as usize)) {
+                    *x = f32::NEG_INFINITY;
+                }
+            }
+            let mut editable = Editable { x: &mut xs, ids: Some(&ids), width };
+            allowed.withheld.iter().for_each(|&id| editable.ban(id));
+            for &processor in &plan.edits {
+                edit(processor, &mut editable, request.params(), request.history(), 1.0, &mut scratch.edits);
+            }
+            return Kept::listed(kernels, xs, ids, memory);
+        }
+        Logits::Dense(row) => row,
+    };
+    let is_changed =
+        allowed.masks(row.len()).next().is_some() || !allowed.withheld.is_empty() || !plan.edits.is_empty();
+    if let (Row::F32(row), false) = (row, is_changed) {
+        return Kept::dense(kernels, Cow::Borrowed(row), memory);
+    }
+    let mut staged = std::mem::take(&mut memory.staged);
+    row.widen(kernels, &mut staged);
+    allowed.masks(row.len()).for_each(|mask| (kernels.disallow)(&mut staged, mask));
+    let mut editable = Editable { width: staged.len(), x: &mut staged, ids: None };
+    allowed.withheld.iter().for_each(|&id| editable.ban(id));
+    for &processor in &plan.edits {
+        edit(processor, &mut editable, request.params(), request.history(), 1.0, &mut scratch.edits);
+    }
+    Kept::dense(kernels, Cow::Owned(staged), memory)
+}
+
+/// Candidates by id, without padding.
+fn sorted_candidates(ids: &[i32], logits: Row<'_>, kernels: &Kernels) -> (Vec<f32>, Vec<u32>) {
+    let mut given = Vec::with_capacity(logits.len());
+    logits.widen(kernels, &mut given);
+    let pairs = ids.iter().zip(given).filter_map(|(&id, x)| u32::try_from(id).ok().map(|id| (id, x)));
+    let mut pairs: Vec<(u32, f32)> = pairs.collect();
+    pairs.sort_unstable_by_key(|pair| pair.0);
+    (pairs.iter().map(|pair| pair.1).collect(), pairs.iter().map(|pair| pair.0).collect())
+}
+
+fn status(peak: Peak) -> Status {
+    match peak {
+        Peak { has_nan: true, .. } => Status::Nan,
+        Peak { max: f32::NEG_INFINITY, .. } => Status::Empty,
+        Peak { max: f32::INFINITY, .. } => Status::Inf,
+        _ => Status::Ok,
+    }
+}
+
+fn cut(processor: Processor, kept: &mut Kept<'_>, request: &Request, logits: Logits<'_>, scratch: &mut Scratch) {
+    let (params, plan): (&SamplingParams, _) = (request.params(), request.plan());
+    match processor {
+        Processor::TopK => kept.top_k(params.top_k as usize, plan.keeps_ties.top_k),
+        Processor::TopP => kept.top_p(params.top_p),
+        Processor::MinP => kept.min_p(params.min_p),
+        Processor::TypicalP => kept.typical_p(params.typical_p, plan.keeps_ties.typical_p, plan.is_strict),
+        Processor::Tfz => kept.tfz(params.tfz),
+        Processor::TopNSigma => kept.top_n_sigma(params.top_n_sigma),
+        Processor::EpsilonCutoff => kept.epsilon_cutoff(params.epsilon_cutoff),
+        Processor::EtaCutoff => kept.eta_cutoff(params.eta_cutoff),
+        Processor::Temperature => {
+            kept.divide(params.temperature, params.dynatemp_range, params.dynatemp_exponent);
+        }
+        Processor::Xtc => {
+            let u = rng::uniform(params.seed, request.step(), rng::XTC_LANE, params.choice);
+            if u < params.xtc_probability {
+                kept.xtc(params.xtc_threshold);
+            }
+        }
+        edits => {
+            let width = match logits {
+                Logits::Dense(row) => row.len(),
+                Logits::Candidates { .. } => request.vocab_size(),
+            };
+            let temperature = kept.temperature();
+            kept.change(|x, ids| {
+                let mut editable = Editable { x, ids, width };
+                edit(edits, &mut editable, params, request.history(), temperature, &mut scratch.edits);
+            });
+        }
+    }
 }
 
 /// An error if an id stands twice among a row's candidates.
@@ -132,116 +266,123 @@ pub fn check_candidates(ids: &[i32]) -> Result<()> {
 /// Process a row in place and draw nothing. Tokens kept are divided by the temperature (0: left as they are), all others
 /// are -inf. Where that would overflow the row's type, the largest kept becomes 0 and the others are as far below it as
 /// the type allows, which is the same distribution.
-pub fn apply(mut row: RowMut<'_>, allowed: Allowed<'_>, params: &SamplingParams, scratch: &mut Scratch) -> Status {
-    let mut staged = std::mem::take(&mut scratch.staged);
-    staged.fill(Logits::Dense(row.as_row()));
-    staged.disallow(allowed.present);
-    let (status, max) = status(&staged.x);
-    let greedy = params.temperature == 0.0;
-    let cut = match status {
-        Status::Ok if !greedy => cut(&staged, max, params, scratch),
-        Status::Ok | Status::Inf if greedy => top_k(&staged.x, 1, &mut scratch.keys),
-        Status::Inf => Cut::infinite(),
-        _ => Cut::NONE,
-    };
-    let temperature = if greedy { 1.0 } else { (params.temperature as f32).max(f32::MIN_POSITIVE) };
-    let lowest = -row.largest();
-    let kept = |position: &usize, x: &f32| cut.keeps(*x, *position);
-    let scaled = staged.x.iter().enumerate().filter(|(position, x)| kept(position, x));
-    let fits = scaled.map(|(_, x)| x / temperature).all(|x| x.abs() <= -lowest);
-    for (position, x) in staged.x.iter_mut().enumerate() {
-        *x = match kept(&position, x) {
-            false => f32::NEG_INFINITY,
-            true if fits => *x / temperature,
-            true if *x == max => 0.0,
-            true => ((*x - max) / temperature).max(lowest),
+pub(super) fn apply(mut row: RowMut<'_>, allowed: Allowed<'_>, request: &Request, scratch: &mut Scratch) -> Status {
+    let width = row.as_row().len();
+    let (mut kept, status) = process(Logits::Dense(row.as_row()), allowed, request, scratch);
+    match status {
+        Status::Ok | Status::Inf if request.params().temperature == 0.0 => kept.keep_first(),
+        Status::Inf => kept.keep_infinite(),
+        _ => {}
+    }
+    let temperature = (kept.temperature() as f32).max(f32::MIN_POSITIVE);
+    let (max, lowest) = (kept.max(), -row.largest());
+    let mut fits = true;
+    kept.for_each(|_, x| fits &= (x / temperature).abs() <= -lowest);
+    let mut out = std::mem::take(&mut scratch.wide);
+    out.clear();
+    out.resize(width, f32::NEG_INFINITY);
+    kept.for_each(|id, x| {
+        out[id as usize] = match x {
+            _ if fits => (x + 0.0) / temperature,
+            _ if x == max => 0.0,
+            _ => ((x - max) / temperature).max(lowest),
         };
-    }
+    });
+    scratch.memory = kept.into_memory();
     if status != Status::Nan {
-        row.store(&staged.x);
+        row.store(&out);
     }
-    scratch.staged = staged;
+    scratch.wide = out;
     status
 }
 
-fn maximum(x: &[f32]) -> f32 {
-    x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-}
-
-/// The status of a row and its largest logit.
-fn status(x: &[f32]) -> (Status, f32) {
-    let max = maximum(x);
-    let status = match max {
-        _ if x.iter().any(|x| x.is_nan()) => Status::Nan,
-        f32::NEG_INFINITY => Status::Empty,
-        f32::INFINITY => Status::Inf,
-        _ => Status::Ok,
-    };
-    (status, max)
-}
-
-fn cut(row: &Staged, max: f32, params: &SamplingParams, scratch: &mut Scratch) -> Cut {
-    let mut cut = top_k(&row.x, params.top_k as usize, &mut scratch.keys);
-    if params.top_p < 1.0 {
-        let weights = Weights::new(max, params.temperature);
-        let (total, chunks) = weights.sum(row, cut, std::mem::take(&mut scratch.chunks));
-        cut = top_p(row, cut, weights, params.top_p, total, &mut scratch.keys);
-        scratch.chunks = chunks;
-    }
-    cut
-}
-
-fn draw(row: &Staged, params: &SamplingParams, step: u64, scratch: &mut Scratch) -> (Status, Option<usize>) {
-    let (status, max) = status(&row.x);
-    let uniform = || rng::uniform(params.seed, step, rng::TOKEN_LANE, params.choice);
-    let position = match status {
-        Status::Nan | Status::Empty | Status::Fault | Status::Limit => None,
-        Status::Inf => {
-            let infinite = || row.x.iter().enumerate().filter(|(_, x)| **x == f32::INFINITY).map(|(i, _)| i);
-            let n = if params.temperature == 0.0 { 0 } else { (uniform() * infinite().count() as f64) as usize };
-            infinite().nth(n)
-        }
-        Status::Ok if params.temperature == 0.0 => row.x.iter().position(|&x| x == max),
-        Status::Ok => {
-            let cut = cut(row, max, params, scratch);
-            let weights = Weights::new(max, params.temperature);
-            let (total, chunks) = weights.sum(row, cut, std::mem::take(&mut scratch.chunks));
-            let position = pick(row, cut, weights, uniform(), total, &chunks);
-            scratch.chunks = chunks;
-            Some(position)
-        }
-    };
-    (status, position)
-}
-
 /// What log-probabilities of one row refer to.
-struct Normaliser {
-    max: f32,
-    log_z: f64,
-    n_infinite: usize,
+enum Normaliser {
+    /// The sum of weights.
+    Sum,
+    /// The number of infinite logits.
+    Infinite,
+    /// ln of the sum over a row that is not here.
+    Given(f64),
 }
 
 impl Normaliser {
-    fn of_row(raw: &[f32], scratch: &mut Scratch) -> Self {
-        let max = maximum(raw);
-        if max == f32::INFINITY {
-            return Self { max, log_z: 0.0, n_infinite: raw.iter().filter(|x| **x == f32::INFINITY).count() };
-        }
-        let (z, chunks) = Weights::new(max, 1.0).sum_dense(raw, std::mem::take(&mut scratch.chunks));
-        scratch.chunks = chunks;
-        Self { max, log_z: z.ln(), n_infinite: 0 }
+    fn of(status: Status) -> Self {
+        if status == Status::Inf { Self::Infinite } else { Self::Sum }
     }
+}
 
-    fn logprob(&self, x: f32) -> f32 {
-        match self.n_infinite {
-            0 => (f64::from(x - self.max) - self.log_z) as f32,
-            n if x == f32::INFINITY => -(n as f64).ln() as f32,
-            _ => f32::NEG_INFINITY,
+/// Log-probability and rank of a token in what is kept, and its most likely tokens.
+fn report(
+    kept: &mut Kept<'_>,
+    normaliser: Normaliser,
+    token: u32,
+    n: usize,
+    top_logprobs: &mut Vec<(u32, f32)>,
+) -> (f32, u32) {
+    let x = kept.logit(token);
+    let rank = 1 + kept.n_above(x) as u32;
+    let top = kept.top(n);
+    let temperature = kept.temperature();
+    let logprob: Box<dyn Fn(f32) -> f32> = match normaliser {
+        Normaliser::Sum => {
+            let (max, log_z) = (kept.max(), kept.log_z());
+            Box::new(move |x| (f64::from(x - max) / temperature - log_z) as f32)
         }
-    }
+        Normaliser::Infinite => {
+            let n = kept.n_above(f32::MAX) as f64;
+            Box::new(move |x| if x == f32::INFINITY { -n.ln() as f32 } else { f32::NEG_INFINITY })
+        }
+        Normaliser::Given(log_z) => Box::new(move |x| (f64::from(x) - log_z) as f32),
+    };
+    top_logprobs.extend(top.into_iter().map(|(id, x)| (id, logprob(x))));
+    (logprob(x), rank)
+}
 
-    fn report(&self, raw: &[f32], position: usize) -> (f32, u32) {
-        let x = raw[position];
-        (self.logprob(x), 1 + raw.iter().filter(|other| **other > x).count() as u32)
-    }
+/// The same in the row as the model made it, NaN as -inf; among the most likely only what the vocabulary has.
+fn report_raw(
+    logits: Logits<'_>,
+    allowed: Allowed<'_>,
+    token: u32,
+    n: usize,
+    scratch: &mut Scratch,
+    top_logprobs: &mut Vec<(u32, f32)>,
+) -> (f32, u32) {
+    let (kernels, mut memory) = (scratch.kernels, std::mem::take(&mut scratch.raw));
+    let ((mut kept, peak), normaliser) = match logits {
+        Logits::Dense(Row::F32(row)) => (Kept::dense(kernels, Cow::Borrowed(row), memory), Normaliser::Sum),
+        Logits::Dense(row) => {
+            let mut staged = std::mem::take(&mut memory.staged);
+            row.widen(kernels, &mut staged);
+            (Kept::dense(kernels, Cow::Owned(staged), memory), Normaliser::Sum)
+        }
+        Logits::Candidates { ids, logits, logsumexp, .. } => {
+            let (xs, ids) = sorted_candidates(ids, logits, kernels);
+            (Kept::listed(kernels, xs, ids, memory), Normaliser::Given(f64::from(logsumexp)))
+        }
+    };
+    let normaliser = if peak.max == f32::INFINITY { Normaliser::Infinite } else { normaliser };
+    let width = match logits {
+        Logits::Dense(row) => row.len(),
+        Logits::Candidates { ids, .. } => ids.len(),
+    };
+    let absent = allowed.present.filter(|present| !mask::covers(present, width));
+    let first = top_logprobs.len();
+    let reported = match absent {
+        None => report(&mut kept, normaliser, token, n, top_logprobs),
+        Some(present) => {
+            // Enough that n are left without those.
+            let n_absent = match logits {
+                Logits::Dense(_) => width - mask::count(present, width),
+                Logits::Candidates { .. } => width,
+            };
+            let reported = report(&mut kept, normaliser, token, n + n_absent, top_logprobs);
+            let mut all = top_logprobs.split_off(first);
+            all.retain(|(id, _)| mask::is_allowed(present, *id as usize));
+            top_logprobs.extend(all.into_iter().take(n));
+            reported
+        }
+    };
+    scratch.raw = kept.into_memory();
+    reported
 }

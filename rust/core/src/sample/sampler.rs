@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::kernels::RowMut;
+use crate::rows::{run, threads_worth};
 use crate::slots::Slots;
 use crate::vocab::Vocab;
 
-use super::params::{Order, SamplingParams};
-use super::row::{Allowed, Draw, Logits, Scratch, Status, apply, check_candidates, sample};
+use super::params::SamplingParams;
+use super::plan::Order;
+use super::request::Request;
+use super::row::{Allowed, Draw, Logits, Scratch, Status, check_candidates};
 
 /// What became of each row of a step, column by column.
 #[derive(Debug, Default)]
@@ -90,27 +93,23 @@ pub(crate) fn check_rows(
 /// What stands in place of a candidate where a row has fewer.
 const PADDING: i32 = -1;
 
-#[derive(Debug)]
-struct Request {
-    params: SamplingParams,
-    step: u64,
-}
-
 /// Draws for many requests, each under its slot.
 #[derive(Debug)]
 pub struct Sampler {
     vocab_size: usize,
     vocab: Option<Arc<Vocab>>,
+    order: Order,
     requests: Slots<Request>,
-    scratch: Scratch,
+    /// One for each thread there may be, and at least one.
+    workers: Vec<Scratch>,
 }
 
 impl Sampler {
-    /// `vocab_size` is the width of the logits; ids that `vocab` lacks are never drawn.
-    pub fn new(vocab_size: usize, order: Order, vocab: Option<Arc<Vocab>>) -> Result<Self> {
-        let Order::Default = order;
+    /// `vocab_size` is the width of the logits; ids that `vocab` lacks are never drawn. `order` is that of requests whose
+    /// parameters name none. There are as many threads as `workers`, where the rows are worth it.
+    pub fn new(vocab_size: usize, order: Order, vocab: Option<Arc<Vocab>>, workers: Vec<Scratch>) -> Result<Self> {
         check_vocab_size(vocab_size, vocab.as_deref())?;
-        Ok(Self { vocab_size, vocab, requests: Slots::default(), scratch: Scratch::default() })
+        Ok(Self { vocab_size, vocab, order, requests: Slots::default(), workers: at_least_one(workers) })
     }
 
     /// Start a request.
@@ -124,7 +123,7 @@ impl Sampler {
                 }
             }
         }
-        Ok(self.requests.add(Request { params: params.checked()?, step: 0 }))
+        Ok(self.requests.add(Request::new(params, &self.order, prompt_ids, self.vocab_size)?))
     }
 
     /// End a request.
@@ -136,21 +135,19 @@ impl Sampler {
     pub fn step(&mut self, rows: &[Logits<'_>], slots: &[i64], masks: Option<&[&[u32]]>) -> Result<SampleColumns> {
         check_rows(rows, slots.len(), masks, Some(self.vocab_size))?;
         self.requests.check(slots)?;
-        let n_top = n_top(slots.iter().filter_map(|&slot| self.requests.get(slot).ok()).map(|request| request.params));
+        let n_top = n_top(slots.iter().filter_map(|&slot| self.requests.get(slot).ok()).map(Request::params));
+        let present = self.vocab.as_ref().map(|vocab| vocab.present());
+        let mask = |i: usize| masks.map(|masks| masks[i]);
+        let requests = self.requests.many_mut(slots)?;
+        let items = rows.iter().zip(requests).enumerate().map(|(i, (&row, request))| (row, mask(i), request)).collect();
+        let threads = threads_worth(rows.len(), rows.len() * self.vocab_size, self.workers.len());
+        let drawn = run(items, &mut self.workers[..threads], |(row, mask, request), scratch| {
+            let mut top = Vec::new();
+            let draw = request.sample(row, Allowed { present, mask, withheld: &[] }, scratch, &mut top);
+            (draw, top)
+        });
         let mut columns = SampleColumns::new(rows.len(), n_top);
-        let mut top = Vec::new();
-        for (i, (&row, &slot)) in rows.iter().zip(slots).enumerate() {
-            let request = self.requests.get_mut(slot)?;
-            let allowed = Allowed {
-                present: self.vocab.as_ref().map(|vocab| vocab.present()),
-                mask: masks.map(|masks| masks[i]),
-                withheld: &[],
-            };
-            top.clear();
-            let draw = sample(row, allowed, &request.params, request.step, &mut self.scratch, &mut top);
-            request.step += u64::from(draw.token.is_some());
-            columns.push(draw, &top);
-        }
+        drawn.iter().for_each(|(draw, top)| columns.push(*draw, top));
         Ok(columns)
     }
 
@@ -161,15 +158,24 @@ impl Sampler {
         self.requests.check(slots)?;
         let present = self.vocab.as_ref().map(|vocab| vocab.present());
         let allowed = Allowed { present, ..Allowed::default() };
-        rows.into_iter()
-            .zip(slots)
-            .map(|(row, &slot)| Ok(apply(row, allowed, &self.requests.get(slot)?.params, &mut self.scratch)))
-            .collect()
+        let threads = threads_worth(rows.len(), rows.len() * self.vocab_size, self.workers.len());
+        let items = rows.into_iter().zip(self.requests.many_mut(slots)?).collect();
+        let each =
+            |(row, request): (RowMut<'_>, &mut Request), scratch: &mut Scratch| request.apply(row, allowed, scratch);
+        Ok(run(items, &mut self.workers[..threads], each))
     }
 }
 
+/// Room for one thread's rows even where none was given.
+pub(crate) fn at_least_one(mut workers: Vec<Scratch>) -> Vec<Scratch> {
+    if workers.is_empty() {
+        workers.push(Scratch::default());
+    }
+    workers
+}
+
 /// The largest number of top tokens that any of the requests asks for.
-pub(crate) fn n_top(params: impl Iterator<Item = SamplingParams>) -> usize {
+pub(crate) fn n_top<'a>(params: impl Iterator<Item = &'a SamplingParams>) -> usize {
     params.filter_map(|params| params.logprobs).max().unwrap_or(0) as usize
 }
 
