@@ -110,7 +110,18 @@ def test_shorthand_is_params() -> None:
     with pytest.raises(lw.ParameterError, match="temperature"):
         lw.generate(model, TOKENIZER, [1], temperature=-1)
     with pytest.raises(TypeError):
-        lw.generate(model, TOKENIZER, [1], min_p=0.1)
+        lw.generate(model, TOKENIZER, [1], minimum_p=0.1)
+
+
+def test_every_field_of_the_parameters_is_an_option() -> None:
+    from logitwire.generate import Options
+
+    fields = {name for name in vars(lw.SamplingParams) if not name.startswith("_")}
+    assert fields <= Options.__annotations__.keys()
+    model = null_callable(PADDED)
+    some = {"min_p": 0.01, "repetition_penalty": 1.3, "logit_bias": {3: 2.0}, "order": "vllm", "seed": 5}
+    short = lw.generate(model, TOKENIZER, [1], max_tokens=9, **some)
+    assert outcome(short) == outcome(lw.generate(model, TOKENIZER, [1], max_tokens=9, params=lw.SamplingParams(**some)))
 
 
 def test_log_probabilities_only_on_request() -> None:

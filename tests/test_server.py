@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import openai
 import pytest
@@ -299,6 +300,30 @@ def test_seed(short: Any) -> None:
     assert text(None) != text(None)
 
 
+def test_sampling_fields_become_parameters() -> None:
+    from logitwire.server.requests import ChatCompletionRequest
+
+    fields: dict[str, Any] = {
+        "temperature": 0.5, "top_k": 7, "top_p": 0.9, "min_p": 0.1, "typical_p": 0.8, "repetition_penalty": 1.2,
+        "frequency_penalty": 0.3, "presence_penalty": -0.4,
+    }  # fmt: skip
+
+    def params(body: dict[str, Any]) -> lw.SamplingParams:
+        request = msgspec.json.decode(json.dumps(CHAT_BODY | body), type=ChatCompletionRequest)
+        return lw.SamplingParams(**request.sampling(), seed=1)
+
+    assert params(fields | {"logit_bias": {"7": -100}}) == lw.SamplingParams(**fields, logit_bias={7: -100}, seed=1)
+    assert params({"repeat_penalty": 1.3}) == lw.SamplingParams(repetition_penalty=1.3, seed=1)
+    assert params({}) == lw.SamplingParams(seed=1)
+
+
+def test_a_bias_reaches_the_draw(recite: Any) -> None:
+    body = CHAT_BODY | {"temperature": 0, "max_tokens": 1}
+    plain = call(recite, "POST", CHAT, body).json["choices"][0]["message"]["content"]
+    banned = {str(token): -100 for token in byte_tokenizer().encode(plain)}
+    assert call(recite, "POST", CHAT, body | {"logit_bias": banned}).json["choices"][0]["message"]["content"] != plain
+
+
 def test_null_is_absent_and_unknown_is_ignored(recite: Any) -> None:
     body = dict.fromkeys([*FIELDS, "functions", "audio", "frequency_penalty", "min_p"])
     inert = {"user": "me", "metadata": {"a": 1}, "store": True, "service_tier": "auto", "not_a_field": [1]}
@@ -433,12 +458,17 @@ BAD_CHAT: list[tuple[dict[str, Any], str | None]] = [
     ({"guided_choice": []}, "guided_choice"),
     ({"guided_choice": "yes"}, "guided_choice"),
     ({"guided_choice": ["a"], "response_format": {"type": "regex", "value": "a"}}, "guided_choice"),
-    ({"logit_bias": {"1": 5}}, "logit_bias"),
-    ({"frequency_penalty": 0.5}, "frequency_penalty"),
-    ({"presence_penalty": -0.5}, "presence_penalty"),
+    ({"logit_bias": {"1": 101}}, "logit_bias[...]"),
+    ({"logit_bias": {"a": 1}}, None),
+    ({"logit_bias": {"1000000": 5}}, "logit_bias"),
+    ({"frequency_penalty": 2.5}, "frequency_penalty"),
+    ({"presence_penalty": -2.5}, "presence_penalty"),
+    ({"repetition_penalty": 0}, "repetition_penalty"),
+    ({"repetition_penalty": 1.1, "repeat_penalty": 1.1}, "repeat_penalty"),
+    ({"typical_p": 0}, "typical_p"),
     ({"modalities": ["text", "audio"]}, "modalities"),
     ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
-    ({"min_p": 0.1}, "min_p"),
+    ({"min_p": 1.1}, "min_p"),
     ({"guided_regex": "(a"}, "guided_regex"),
     ({"guided_json": "no JSON"}, "guided_json"),
     ({"grammar": {"type": "regex", "value": r"(a)\1"}}, "grammar.value"),

@@ -5,7 +5,7 @@ Each is an `Engine` of its own, driven for one request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -23,10 +23,43 @@ class Options(TypedDict, total=False):
     params: SamplingParams
     """How tokens are drawn; or name its fields one by one:"""
     temperature: float
+    dynatemp_range: float
+    dynatemp_exponent: float
     top_k: int
     top_p: float
+    min_p: float
+    typical_p: float
+    tfz: float
+    top_n_sigma: float
+    epsilon_cutoff: float
+    eta_cutoff: float
+    xtc_probability: float
+    xtc_threshold: float
+    mirostat: int
+    mirostat_tau: float
+    mirostat_eta: float
+    repetition_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
+    repetition_counts: Literal["all", "output"] | None
+    frequency_counts: Literal["all", "output"] | None
+    penalty_last_n: int | None
+    dry_multiplier: float
+    dry_base: float
+    dry_allowed_length: int
+    dry_last_n: int | None
+    dry_breakers: Iterable[int]
+    logit_bias: Mapping[int, float]
+    bad_words: Iterable[Iterable[int]]
+    watermark: Literal["kgw", "philox"] | None
+    watermark_gamma: float
+    watermark_delta: float
+    watermark_key: int
+    order: Literal["default", "vllm", "tgi", "hf", "llama.cpp"] | Sequence[str]
     seed: int
+    choice: int
     logprobs: int
+    logprobs_mode: Literal["raw", "processed"]
     min_tokens: int
     stop: Sequence[str]
     include_stop: bool
@@ -56,7 +89,7 @@ class Completion:
 
 
 DEFAULT_MAX_TOKENS = 128
-_PARAMS = ("temperature", "top_k", "top_p", "seed", "logprobs")
+_PARAMS = tuple(name for name in Options.__annotations__ if hasattr(SamplingParams, name))
 
 
 def generate(

@@ -46,11 +46,24 @@ class Sampling:
     temperature: float
     top_k: int
     top_p: float
+    min_p: float
+    repetition_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
     seed: int | None
     stop: tuple[str, ...]
 
     def params(self) -> lw.SamplingParams:
-        return lw.SamplingParams(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed)
+        return lw.SamplingParams(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
+            seed=self.seed,
+        )
 
     def stream(
         self, model: Any, ids: Sequence[int], params: lw.SamplingParams, *, continuation: bool = False
@@ -96,6 +109,34 @@ SAMPLING = (
         default=0.95,
         show_default=True,
         help="Draw among the likeliest tokens that together have this probability.",
+    ),
+    click.option(
+        "--min-p",
+        type=click.FloatRange(min=0, max=1),
+        default=0,
+        show_default=True,
+        help="Draw among tokens at least this many times as likely as the likeliest.",
+    ),
+    click.option(
+        "--repetition-penalty",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1,
+        show_default=True,
+        help="Above 1, tokens of the prompt and the answer so far are less likely.",
+    ),
+    click.option(
+        "--frequency-penalty",
+        type=click.FloatRange(min=-2, max=2),
+        default=0,
+        show_default=True,
+        help="Taken from a token's logit for each time it is in the answer.",
+    ),
+    click.option(
+        "--presence-penalty",
+        type=click.FloatRange(min=-2, max=2),
+        default=0,
+        show_default=True,
+        help="Taken once from the logit of a token that is in the answer.",
     ),
     click.option(
         "--seed",

@@ -182,9 +182,7 @@ class OpenAI:
     ) -> Generation:
         """names: what the client calls the engine's fields, for errors."""
         params = SamplingParams(
-            temperature=1.0 if body.temperature is None else body.temperature,
-            top_k=body.top_k or 0,
-            top_p=1.0 if body.top_p is None else body.top_p,
+            **body.sampling(),
             # OpenAI's seeds are signed.
             seed=None if body.seed is None else body.seed % _SEED_MODULUS,
             logprobs=logprobs,
@@ -208,7 +206,8 @@ class OpenAI:
                 error.field = names[error.field]
             raise
         except TokenIdError as error:
-            raise ParameterError(str(error), field=names["prompt_ids"]) from error
+            is_biased = error.token_id in (body.logit_bias or {})
+            raise ParameterError(str(error), field="logit_bias" if is_biased else names["prompt_ids"]) from error
 
     async def _grammar(self, body: Generate) -> Grammar | None:
         constraint = body.constraint()

@@ -34,23 +34,16 @@ class NotYet(Struct, kw_only=True):
     """Fields whose feature is not here yet. Only a value that asks for nothing is taken: see `_NEUTRAL`."""
 
     best_of: int | None = None
-    frequency_penalty: float | None = None
-    logit_bias: Any = None
     n: int | None = None
-    presence_penalty: float | None = None
     # Extensions that other servers take.
     allowed_token_ids: Any = None
     bad_words: Any = None
     guided_grammar: Any = None
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
-    min_p: float | None = None
     prompt_logprobs: Any = None
-    repeat_penalty: float | None = None
-    repetition_penalty: float | None = None
     skip_special_tokens: bool | None = None
     stop_token_ids: Any = None
-    typical_p: float | None = None
 
     def refuse(self) -> None:
         """Raise ParameterError for the first field that asks for what is not here."""
@@ -66,24 +59,17 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "bad_words": ([],),
     "best_of": (1,),
     "echo": (False,),
-    "frequency_penalty": (0.0,),
     "function_call": ("none",),
     "functions": ([],),
     "ignore_eos": (False,),
     "include_stop_str_in_output": (False,),
-    "logit_bias": ({},),
-    "min_p": (0.0,),
     "modalities": (["text"],),
     "n": (1,),
-    "presence_penalty": (0.0,),
-    "repeat_penalty": (1.0,),
-    "repetition_penalty": (1.0,),
     "skip_special_tokens": (True,),
     "stop_token_ids": ([],),
     "suffix": ("",),
     "tool_choice": ("none",),
     "tools": ([],),
-    "typical_p": (1.0,),
     "audio": (),
     "chat_template": (),
     "chat_template_kwargs": ({},),
@@ -209,12 +195,23 @@ class Generate(NotYet, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=_INT32_MAX)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    # As OpenAI has it: token ids as text.
+    logit_bias: dict[int, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    # Extensions that other servers take, as they name them.
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    typical_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0)] | None = None
+    repeat_penalty: Annotated[float, Meta(gt=0)] | None = None
 
     def check(self) -> None:
         """Raise ParameterError for what the types cannot say."""
         self.refuse()
         if self.stream_options is not None and not self.stream:
             raise ParameterError("stream_options is only allowed with stream", field="stream_options")
+        if self.repeat_penalty is not None and self.repetition_penalty is not None:
+            raise ParameterError("repetition_penalty and repeat_penalty are both given", field="repeat_penalty")
 
     def constraint(self) -> Constraint | None:
         """What the answer is held to. Raises ParameterError if that is two things, or one that is not here yet."""
@@ -236,6 +233,21 @@ class Generate(NotYet, kw_only=True):
         yield from _guided("guided_", self.guided_json, self.guided_regex, self.guided_choice)
         if self.structured_outputs is not None:
             yield from self.structured_outputs.constraints("structured_outputs")
+
+    def sampling(self) -> dict[str, Any]:
+        """The fields of `SamplingParams` that were given, but for the seed."""
+        named = {
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "min_p": self.min_p,
+            "typical_p": self.typical_p,
+            "repetition_penalty": self.repetition_penalty or self.repeat_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "presence_penalty": self.presence_penalty,
+            "logit_bias": self.logit_bias,
+        }
+        return {name: value for name, value in named.items() if value is not None}
 
     @property
     def stops(self) -> list[str]:
