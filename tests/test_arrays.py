@@ -394,3 +394,50 @@ def test_more_mask_rows_than_anyone_has_cost_nothing() -> None:
     with pytest.raises(lw.LimitError) as caught:
         lw.apply_mask(np.zeros((1, 32), np.float32), mask)
     assert caught.value.limit == "batch_rows"
+
+
+def given_through_its_table(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A mask of torch whose class has no `__dlpack__`: only the table of C functions is left."""
+    torch = pytest.importorskip("torch")
+    if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+        pytest.skip("this torch has no table of DLPack functions")
+    monkeypatch.delattr(torch.Tensor, "__dlpack__")
+    return torch
+
+
+def test_a_mask_of_torch_comes_without_a_call_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = given_through_its_table(monkeypatch)
+    array = np.zeros((2 * B, (V + 31) // 32), np.int32)
+    array[::2] = np.random.default_rng(2).integers(-(2**31), 2**31, (B, (V + 31) // 32))
+    want = logits()
+    lw.apply_mask(want, array[::2])
+    rows = logits()
+    lw.apply_mask(rows, torch.from_numpy(array)[::2])
+    assert np.array_equal(rows, want)
+    # The tensor was given back.
+    kept = weakref.ref(array)
+    del array
+    gc.collect()
+    assert kept() is None
+
+
+def test_what_the_table_refuses_is_asked_of_dlpack() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"mask: it (lies on another device|refuses)"):
+        lw.apply_mask(logits(), torch.zeros((B, (V + 31) // 32), dtype=torch.int32, device="meta"))
+    with pytest.raises(ValueError, match="mask: expected dtype int32, got f32"):
+        lw.apply_mask(logits(), torch.zeros((B, (V + 31) // 32)))
+    with pytest.raises(ValueError, match="mask: it refuses to be exported"):
+        lw.apply_mask(logits(), torch.zeros((B, (V + 31) // 32), requires_grad=True))
+
+
+@pytest.mark.parametrize("table", [None, 7, "capsule"])
+def test_a_class_with_something_else_for_a_table(table: object) -> None:
+    class Other(Dlpack):
+        __dlpack_c_exchange_api__ = logits().__dlpack__() if table == "capsule" else table
+
+    mask = np.full((B, (V + 31) // 32), 0x55555555, np.int32)
+    rows, want = logits(), logits()
+    lw.apply_mask(rows, Other(mask))
+    lw.apply_mask(want, mask)
+    assert np.array_equal(rows, want)

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_void};
+use std::ptr::NonNull;
 use std::slice;
 
 use half::{bf16, f16};
@@ -14,7 +15,7 @@ use logitwire_core::kernels::{Row, RowMut};
 use logitwire_core::limits::Limits;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyException, PyTypeError};
-use pyo3::ffi::{PyCapsule_GetPointer, PyCapsule_IsValid};
+use pyo3::ffi::{PyCapsule_GetPointer, PyCapsule_IsValid, PyObject_CheckBuffer};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
 
@@ -91,9 +92,20 @@ struct DlTensor {
 struct DlManagedTensorVersioned {
     version: [u32; 2],
     manager_ctx: *mut c_void,
-    deleter: *mut c_void,
+    deleter: Option<unsafe extern "C" fn(*mut DlManagedTensorVersioned)>,
     flags: u64,
     tensor: DlTensor,
+}
+
+/// The table of functions that a class of tensors offers as `__dlpack_c_exchange_api__`, as far as it is read. It lives as
+/// long as the process.
+#[repr(C)]
+struct DlExchange {
+    version: [u32; 2],
+    previous: *const c_void,
+    allocate: *const c_void,
+    /// (an object of that class, where to write the tensor): 0, or -1 with an exception set. The tensor is the caller's.
+    export: Option<unsafe extern "C" fn(*mut c_void, *mut *mut DlManagedTensorVersioned) -> i32>,
 }
 
 /// Memory the host reads: the CPU's own, and what CUDA and ROCm pin for it.
@@ -101,11 +113,28 @@ const DL_HOST: [i32; 3] = [1, 3, 11];
 const DL_READ_ONLY: u64 = 1;
 const DL_NAME: &CStr = c"dltensor";
 const DL_NAME_VERSIONED: &CStr = c"dltensor_versioned";
+const DL_NAME_EXCHANGE: &CStr = c"dlpack_exchange_api";
 
 /// What keeps the memory alive. A capsule that nobody consumed frees its tensor when it goes.
 enum Owner<'py> {
     Buffer(#[expect(dead_code, reason = "held, not read")] PyUntypedBuffer),
     Capsule(#[expect(dead_code, reason = "held, not read")] Bound<'py, PyAny>),
+    Tensor(#[expect(dead_code, reason = "held, not read")] OwnedTensor),
+}
+
+/// A tensor that is ours to free.
+struct OwnedTensor(NonNull<DlManagedTensorVersioned>);
+
+impl Drop for OwnedTensor {
+    fn drop(&mut self) {
+        // SAFETY: whoever made this handed the tensor over, and it is freed once. The interpreter is attached: an `Array`
+        // does not leave the call that took it.
+        unsafe {
+            if let Some(deleter) = self.0.as_ref().deleter {
+                deleter(self.0.as_ptr());
+            }
+        }
+    }
 }
 
 /// A matrix in Python's memory: rows at any stride, the elements of a row adjacent.
@@ -121,15 +150,22 @@ pub(crate) struct Array<'py> {
     _owner: Owner<'py>,
 }
 
-/// As found, before it is known to be a matrix.
+/// As found, and what keeps it alive.
 struct Found<'py> {
+    layout: Layout,
+    owner: Owner<'py>,
+}
+
+/// As found, before it is known to be a matrix.
+struct Layout {
     data: *mut u8,
     dtype: Dtype,
-    shape: Vec<usize>,
+    /// One dimension, or two.
+    n_dimensions: usize,
+    shape: [usize; 2],
     /// In bytes.
-    strides: Vec<isize>,
+    strides: [isize; 2],
     writable: bool,
-    owner: Owner<'py>,
 }
 
 fn array_error<T>(what: String, hint: Option<&'static str>) -> Result<T> {
@@ -165,18 +201,24 @@ impl<'py> Array<'py> {
     }
 
     fn get(object: &Bound<'py, PyAny>, name: &'static str, kind: Kind) -> Result<Self> {
-        let found = match PyUntypedBuffer::get(object) {
-            Ok(buffer) => from_buffer(buffer, name, kind)?,
-            Err(_) => from_dlpack(object, name, kind)?,
+        // SAFETY: any object may be asked whether it has the protocol. A refusal would cost an exception.
+        let has_buffer = unsafe { PyObject_CheckBuffer(object.as_ptr()) } != 0;
+        let buffer = has_buffer.then(|| PyUntypedBuffer::get(object).ok()).flatten();
+        let found = match buffer {
+            Some(buffer) => from_buffer(buffer, name, kind)?,
+            None => match from_exchange(object, name, kind)? {
+                Some(found) => found,
+                None => from_dlpack(object, name, kind)?,
+            },
         };
-        let Found { data, dtype, shape, strides, writable, owner } = found;
+        let Found { layout: Layout { data, dtype, n_dimensions, shape, strides, writable }, owner } = found;
         if !kind.accepts(dtype) {
             return wrong_dtype(name, kind, &format!("{dtype:?}").to_lowercase());
         }
-        let (rows, columns, row_stride, column_stride) = match (&shape[..], &strides[..]) {
-            (&[columns], &[column]) => (1, columns, 0, column),
-            (&[rows, columns], &[row, column]) => (rows, columns, row, column),
-            _ => return array_error(format!("{name}: expected 1 or 2 dimensions, got {}", shape.len()), None),
+        let one_dimensional = n_dimensions == 1;
+        let (rows, columns, row_stride, column_stride) = match one_dimensional {
+            true => (1, shape[0], 0, strides[0]),
+            false => (shape[0], shape[1], strides[0], strides[1]),
         };
         let maximum = Limits::DEFAULT.batch_rows;
         if rows > maximum {
@@ -190,7 +232,6 @@ impl<'py> Array<'py> {
         if data.align_offset(size) != 0 || (rows > 1 && row_stride % size as isize != 0) {
             return array_error(format!("{name}: not aligned to its {size}-byte elements"), None);
         }
-        let one_dimensional = shape.len() == 1;
         Ok(Self { name, data, dtype, rows, columns, row_stride, writable, one_dimensional, _owner: owner })
     }
 
@@ -318,23 +359,76 @@ fn from_buffer<'py>(buffer: PyUntypedBuffer, name: &str, kind: Kind) -> Result<F
     if buffer.suboffsets().is_some_and(|suboffsets| suboffsets.iter().any(|&suboffset| suboffset >= 0)) {
         return array_error(format!("{name}: indirect buffers are not supported"), None);
     }
-    let native = if cfg!(target_endian = "little") { '<' } else { '>' };
-    let format = buffer.format().to_string_lossy().into_owned();
-    let code = format.trim_start_matches(['@', '=', native]);
-    let dtype = match (code, buffer.item_size()) {
-        ("f", 4) => Dtype::F32,
-        ("e", 2) => Dtype::F16,
-        ("i" | "I" | "l" | "L", 4) => Dtype::I32,
-        _ => return wrong_dtype(name, kind, &format!("{format:?} (buffer format)")),
+    let native = if cfg!(target_endian = "little") { b'<' } else { b'>' };
+    let format = buffer.format();
+    let code = format.to_bytes();
+    let code = match code.split_first() {
+        Some((&order, code)) if [b'@', b'=', native].contains(&order) => code,
+        _ => code,
     };
-    Ok(Found {
+    let dtype = match (code, buffer.item_size()) {
+        (b"f", 4) => Dtype::F32,
+        (b"e", 2) => Dtype::F16,
+        (b"i" | b"I" | b"l" | b"L", 4) => Dtype::I32,
+        _ => return wrong_dtype(name, kind, &format!("{:?} (buffer format)", format.to_string_lossy())),
+    };
+    let (shape, strides) = (padded(buffer.shape(), name)?, padded(buffer.strides(), name)?);
+    let layout = Layout {
         data: buffer.buf_ptr().cast(),
         dtype,
-        shape: buffer.shape().to_vec(),
-        strides: buffer.strides().to_vec(),
+        n_dimensions: buffer.shape().len(),
+        shape,
+        strides,
         writable: !buffer.readonly(),
-        owner: Owner::Buffer(buffer),
-    })
+    };
+    Ok(Found { layout, owner: Owner::Buffer(buffer) })
+}
+
+/// One number for each of two dimensions, where there may be one dimension alone.
+fn padded<T: Copy + Default>(numbers: &[T], name: &str) -> Result<[T; 2]> {
+    match *numbers {
+        [only] => Ok([only, T::default()]),
+        [first, second] => Ok([first, second]),
+        _ => array_error(format!("{name}: expected 1 or 2 dimensions, got {}", numbers.len()), None),
+    }
+}
+
+/// By the table of functions of its class, which spares a tensor the way through Python. For integers: what else
+/// `__dlpack__` would refuse, a tensor that requires grad, is of floats.
+fn from_exchange<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Result<Option<Found<'py>>> {
+    let py = object.py();
+    if kind != Kind::Int32 {
+        return Ok(None);
+    }
+    let Ok(capsule) = object.get_type().getattr(pyo3::intern!(py, "__dlpack_c_exchange_api__")) else {
+        return Ok(None);
+    };
+    // SAFETY: a capsule of this name points to such a table, of the version it says; `export` is given an object of the
+    // class that the table was found in, and on success hands over a tensor.
+    let tensor = unsafe {
+        if PyCapsule_IsValid(capsule.as_ptr(), DL_NAME_EXCHANGE.as_ptr()) == 0 {
+            return Ok(None);
+        }
+        let table = PyCapsule_GetPointer(capsule.as_ptr(), DL_NAME_EXCHANGE.as_ptr()).cast::<DlExchange>().as_ref();
+        let Some(&DlExchange { version: [1, _], export: Some(export), .. }) = table else { return Ok(None) };
+        let mut tensor = std::ptr::null_mut();
+        match (export(object.as_ptr().cast(), &raw mut tensor), NonNull::new(tensor)) {
+            (0, Some(tensor)) => OwnedTensor(tensor),
+            _ => {
+                // `__dlpack__` says it better.
+                drop(PyErr::take(py));
+                return Ok(None);
+            }
+        }
+    };
+    // SAFETY: it is ours, and lives as long as `tensor`.
+    let managed = unsafe { tensor.0.as_ref() };
+    if managed.version[0] != 1 {
+        return Ok(None);
+    }
+    // SAFETY: as above.
+    let layout = unsafe { from_tensor(&managed.tensor, managed.flags, name, kind)? };
+    Ok((layout.dtype == Dtype::I32).then_some(Found { layout, owner: Owner::Tensor(tensor) }))
 }
 
 fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Result<Found<'py>> {
@@ -383,6 +477,16 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
             _ => return array_error(format!("{name}: a DLPack capsule of an unknown version"), None),
         }
     };
+    // SAFETY: as above.
+    let layout = unsafe { from_tensor(tensor, flags, name, kind)? };
+    Ok(Found { layout, owner: Owner::Capsule(capsule) })
+}
+
+/// Where a tensor lies and what it is like.
+///
+/// # Safety
+/// `shape` points to `ndim` numbers, and so does `strides` unless it is null.
+unsafe fn from_tensor(tensor: &DlTensor, flags: u64, name: &str, kind: Kind) -> Result<Layout> {
     if !DL_HOST.contains(&tensor.device.device_type) {
         return array_error(format!("{name}: it lies on another device"), Some("move it with .cpu()"));
     }
@@ -397,22 +501,22 @@ fn from_dlpack<'py>(object: &Bound<'py, PyAny>, name: &str, kind: Kind) -> Resul
     if ndim > 2 || ndim == 0 {
         return array_error(format!("{name}: expected 1 or 2 dimensions, got {ndim}"), None);
     }
-    // SAFETY: as above.
+    // SAFETY: as the caller says.
     let (shape, strides) = unsafe {
         let shape = slice::from_raw_parts(tensor.shape, ndim);
         let strides = (!tensor.strides.is_null()).then(|| slice::from_raw_parts(tensor.strides, ndim));
         (shape, strides)
     };
-    let shape: Vec<usize> = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+    let shape = padded(shape, name)?.map(|n| usize::try_from(n).unwrap_or(0));
     let size = dtype.size() as isize;
     let strides = match strides {
-        Some(strides) => strides.iter().map(|&stride| stride as isize * size).collect(),
-        None if ndim == 1 => vec![size],
-        None => vec![shape[1] as isize * size, size],
+        Some(strides) => padded(strides, name)?.map(|stride| stride as isize * size),
+        None if ndim == 1 => [size, 0],
+        None => [shape[1] as isize * size, size],
     };
     // SAFETY: the offset leads to the first element of the same allocation.
     let data = unsafe { tensor.data.cast::<u8>().add(tensor.byte_offset as usize) };
-    Ok(Found { data, dtype, shape, strides, writable: flags & DL_READ_ONLY == 0, owner: Owner::Capsule(capsule) })
+    Ok(Layout { data, dtype, n_dimensions: ndim, shape, strides, writable: flags & DL_READ_ONLY == 0 })
 }
 
 /// Bytes from anything with the buffer protocol, held while this lives.
