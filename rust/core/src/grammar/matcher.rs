@@ -5,14 +5,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::history::History;
 use super::machine::{Machine, State};
 use super::{Grammar, Shared, token_bytes};
 use crate::error::{Error, Result};
 use crate::limits::{Fuel, within};
 use crate::mask;
-
-/// How many of the last states are kept. What is older is read again if it comes to that.
-const KEPT: usize = 1024;
 
 /// How far forced text is looked for.
 const FORCED_BYTES: usize = 4096;
@@ -45,17 +43,6 @@ pub struct Matcher {
     is_terminated: bool,
     /// Where the last mask was filled.
     filled: Option<Place>,
-}
-
-/// What was read, piece by piece.
-#[derive(Debug, Clone, Default)]
-struct History {
-    bytes: Vec<u8>,
-    /// Of each piece, its end in `bytes`.
-    ends: Vec<u32>,
-    /// What the machine had read after each of the last pieces, in its `generation`. Empty: to be read again.
-    states: Vec<State>,
-    generation: u64,
 }
 
 /// All that a mask depends on.
@@ -243,7 +230,7 @@ impl Matcher {
 
     /// Tokens and pieces of bytes accepted so far, the end token included.
     pub fn n_accepted(&self) -> usize {
-        self.history.ends.len() + usize::from(self.is_terminated)
+        self.history.len() + usize::from(self.is_terminated)
     }
 
     /// Back to the beginning of a text.
@@ -295,79 +282,7 @@ impl Matcher {
 
     /// Nothing of the text is there yet, its prompt's included.
     fn is_first(&self) -> bool {
-        self.history.bytes.is_empty() && !self.continuation
-    }
-}
-
-impl History {
-    /// Bytes read so far.
-    fn n_read(&self) -> usize {
-        self.ends.last().map_or(0, |&end| end as usize)
-    }
-
-    fn check_room(&self, n_bytes: usize, maximum: usize) -> Result<()> {
-        within("grammar_text_bytes", self.n_read().saturating_add(n_bytes), maximum)
-    }
-
-    fn push(&mut self, bytes: &[u8], state: State, maximum: usize) -> Result<()> {
-        self.check_room(bytes.len(), maximum)?;
-        self.bytes.extend_from_slice(bytes);
-        self.ends.push(self.bytes.len() as u32);
-        self.push_state(state);
-        Ok(())
-    }
-
-    fn push_state(&mut self, state: State) {
-        if self.states.len() >= 2 * KEPT {
-            self.states.drain(..KEPT);
-        }
-        self.states.push(state);
-    }
-
-    /// Take the last `n` pieces back.
-    fn pop(&mut self, n: usize) {
-        self.ends.truncate(self.ends.len().saturating_sub(n));
-        self.bytes.truncate(self.n_read());
-        self.states.truncate(self.states.len().saturating_sub(n));
-    }
-
-    /// What the machine has read of this text.
-    #[inline]
-    fn state(&mut self, grammar: &Grammar, shared: &mut Shared) -> Result<State> {
-        match self.states.last() {
-            _ if self.generation != shared.generation => self.replay(grammar, shared),
-            Some(&state) => Ok(state),
-            None if self.ends.is_empty() => Ok(shared.machine.start()),
-            None => self.replay(grammar, shared),
-        }
-    }
-
-    /// Read the text again: the machine has forgotten it, or it is older than what is kept.
-    #[cold]
-    fn replay(&mut self, grammar: &Grammar, shared: &mut Shared) -> Result<State> {
-        // A state of an earlier generation is worth nothing, whatever happens here.
-        self.states.clear();
-        let result = self.read_again(grammar, shared);
-        match result {
-            Ok(_) => self.generation = shared.generation,
-            Err(_) => self.states.clear(),
-        }
-        result
-    }
-
-    fn read_again(&mut self, grammar: &Grammar, shared: &mut Shared) -> Result<State> {
-        let (mut state, mut begin) = (shared.machine.start(), 0);
-        for i in 0..self.ends.len() {
-            let end = self.ends[i] as usize;
-            let read = shared.machine.walk(state, &self.bytes[begin..end], &mut grammar.step_fuel())?;
-            state = read.ok_or_else(|| Error::Grammar {
-                position: Some(begin),
-                what: "a text that was accepted is not any more: a fault of logitwire".into(),
-            })?;
-            self.push_state(state);
-            begin = end;
-        }
-        Ok(state)
+        self.history.n_bytes() == 0 && !self.continuation
     }
 }
 
@@ -496,6 +411,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::grammar::history::PIECES;
     use crate::limits::Limits;
     use crate::vocab::Vocab;
 
@@ -631,7 +547,7 @@ mod tests {
             let mut matcher = Matcher::new(grammar(|limits| limits.grammar_memory_bytes = 0), &[], false).unwrap();
             ids.iter().for_each(|&id| assert!(matcher.accept(id).unwrap()));
             check(&mut matcher, &text, &[END]);
-            let generation = matcher.history.generation;
+            let generation = matcher.history.generation();
             assert!(ids.is_empty() || generation > 0);
             for n in (0..ids.len()).rev() {
                 matcher.rollback(1).unwrap();
@@ -641,22 +557,61 @@ mod tests {
         }
     }
 
-    #[test]
-    fn states_older_than_the_kept_are_read_again() {
-        let text = "ab".repeat(3 * KEPT);
+    /// Reads `text` token by token, as often as it is told, and asks what comes next.
+    fn reader(text: &str) -> (Matcher, impl Fn(&mut Matcher, usize) + use<>) {
         let vocab = Vocab::from_bytes(&TOKENS.map(Some), &[END], &[END]).unwrap();
-        let grammar = Arc::new(Grammar::toy(Arc::new(vocab), &[&text]));
-        let mut matcher = Matcher::new(grammar, &[], false).unwrap();
-        for i in 0..2 * KEPT + 10 {
-            assert!(matcher.accept(i as u32 % 2).unwrap());
+        let grammar = Arc::new(Grammar::toy(Arc::new(vocab), &[text]));
+        let bytes = text.as_bytes().to_vec();
+        let next = move |matcher: &Matcher| u32::from(bytes[matcher.n_accepted()] - b'a');
+        let go_to = move |matcher: &mut Matcher, n: usize| {
+            matcher.rollback(matcher.n_accepted().saturating_sub(n)).unwrap();
+            while matcher.n_accepted() < n {
+                assert!(matcher.accept(next(matcher)).unwrap());
+            }
+            assert!(matcher.allows(next(matcher)).unwrap() && !matcher.allows(1 - next(matcher)).unwrap());
+        };
+        (Matcher::new(grammar, &[], false).unwrap(), go_to)
+    }
+
+    #[test]
+    fn what_is_old_can_be_taken_back_by_every_fork() {
+        let text: String = (0..7 * PIECES).map(|i| if i * i % 7 % 3 == 0 { 'a' } else { 'b' }).collect();
+        let (mut matcher, go_to) = reader(&text);
+        let mut forks = Vec::new();
+        for n in [1, 2 * PIECES - 1, 2 * PIECES, 3 * PIECES + 5, 6 * PIECES, 6 * PIECES - 1, 2 * PIECES + 1, 5 * PIECES]
+        {
+            go_to(&mut matcher, n);
+            forks.push((n, matcher.fork()));
+            if n == 6 * PIECES {
+                // All of it is void, old states too.
+                matcher.grammar.lock().unwrap().forget().unwrap();
+            }
         }
-        assert_eq!(matcher.history.states.len(), KEPT + 10);
-        for n in [1, KEPT, KEPT, 9] {
-            matcher.rollback(n).unwrap();
-            let next = matcher.n_accepted() as u32 % 2;
-            assert!(matcher.allows(next).unwrap() && !matcher.allows(1 - next).unwrap());
+        for (i, (n, fork)) in forks.iter_mut().enumerate() {
+            assert_eq!(fork.n_accepted(), *n);
+            for n in [*n, 3 * PIECES, PIECES, 0, i, 4 * PIECES + i, 5] {
+                go_to(fork, n);
+            }
         }
-        assert_eq!(matcher.n_accepted(), 0);
+        go_to(&mut matcher, PIECES + 1);
+    }
+
+    #[test]
+    fn long_pieces_are_shared_and_long_texts_dropped_without_recursion() {
+        let n = 1 << 17;
+        let vocab = Arc::new(Vocab::from_bytes(&[Some("a"), Some("b")], &[], &[]).unwrap());
+        let mut matcher = Matcher::new(Arc::new(Grammar::regex(vocab, "a*").unwrap()), &[], false).unwrap();
+        let piece = "a".repeat(10_000);
+        assert!(matcher.accept_bytes(piece.as_bytes()).unwrap() && matcher.accept(0).unwrap());
+        matcher.rollback(2).unwrap();
+        assert!(matcher.accept_bytes(piece.as_bytes()).unwrap());
+        (0..n).for_each(|_| assert!(matcher.accept(0).unwrap()));
+        let drop_it = move || {
+            let fork = matcher.fork();
+            drop(matcher);
+            drop(fork);
+        };
+        std::thread::Builder::new().stack_size(1 << 17).spawn(drop_it).unwrap().join().unwrap();
     }
 
     #[test]
@@ -771,6 +726,6 @@ mod tests {
         .join()
         .unwrap_err();
         check(&mut matcher, "ab", &[END]);
-        assert_eq!(matcher.history.generation, 1);
+        assert_eq!(matcher.history.generation(), 1);
     }
 }

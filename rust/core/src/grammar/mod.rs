@@ -7,6 +7,7 @@ pub mod alternatives;
 pub mod automaton;
 pub mod format;
 pub mod hash;
+mod history;
 pub mod index;
 pub mod json;
 mod machine;
