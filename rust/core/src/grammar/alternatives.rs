@@ -71,6 +71,18 @@ impl Alternatives {
     }
 }
 
+/// Each item once, ascending, for all the alternatives that it was there for.
+pub fn merge<T: Ord>(items: &mut Vec<(T, Alternatives)>) {
+    items.sort_unstable();
+    items.dedup_by(|next, kept| {
+        let is_same = next.0 == kept.0;
+        if is_same {
+            kept.1 = kept.1.or(next.1);
+        }
+        is_same
+    });
+}
+
 impl FromIterator<usize> for Alternatives {
     fn from_iter<I: IntoIterator<Item = usize>>(indices: I) -> Self {
         indices.into_iter().map(Self::one).fold(Self::NONE, Self::or)
@@ -102,5 +114,13 @@ mod tests {
         let (a, b) = (Alternatives::first(70), [69, 70].into_iter().collect());
         assert_eq!(a.and(b), Alternatives::one(69));
         assert_eq!(a.or(b), Alternatives::first(71));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_there_for_both() {
+        let one = Alternatives::one;
+        let mut items = vec![('b', one(3)), ('a', one(1)), ('b', one(0)), ('a', one(1))];
+        merge(&mut items);
+        assert_eq!(items, [('a', one(1)), ('b', one(0).or(one(3)))]);
     }
 }

@@ -9,7 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::grammar::hash::{Map, fingerprint};
-use crate::grammar::signature::{self, Signature};
+use crate::grammar::signature::Signature;
+use crate::grammar::text_trie::{TextNode, Texts};
+use crate::grammar::token::{
+    StringRead, is_number, is_whitespace, may_be_outside, may_hold_two_keys, push_contents, read_string, unescape,
+};
 use crate::limits::{Limits, within};
 use crate::mask;
 use crate::vocab::Vocab;
@@ -23,8 +27,39 @@ const LARGE_GROUPS: usize = 64;
 /// The code points of a token that is short: those that a counter clipped to it may decide.
 pub const SHORT: u32 = 16;
 
-/// (code points before their first quote, token) of the tokens that go on alike after it, ascending.
-pub type ClosingGroup = Box<[(u32, u32)]>;
+/// Tokens that go on alike after a beginning that is counted: (so many code points or blanks, token), ascending.
+pub type Group = Box<[(u32, u32)]>;
+
+/// Tokens by what is left of them after their beginnings.
+#[derive(Debug)]
+pub struct Rests {
+    /// What is left; its tokens are groups. Group 0, not in the trie, is of the tokens of which nothing is left.
+    pub trie: Box<[Node]>,
+    /// The groups.
+    pub groups: Box<[Group]>,
+}
+
+impl Rests {
+    fn new(tokens: BTreeMap<&[u8], Vec<(u32, u32)>>) -> Result<Self> {
+        let mut trie = Vec::with_capacity(tokens.len());
+        let mut groups = vec![Group::default()];
+        for (bytes, mut group) in tokens {
+            group.sort_unstable();
+            if bytes.is_empty() {
+                groups[0] = group.into();
+            } else {
+                trie.push((bytes, groups.len() as u32));
+                groups.push(group.into());
+            }
+        }
+        Ok(Self { trie: flatten(&trie)?, groups: groups.into() })
+    }
+
+    fn bytes(&self) -> usize {
+        let group = |group: &Group| size_of_val(&**group) + size_of_val(group);
+        size_of_val(&*self.trie) + self.groups.iter().map(group).sum::<usize>()
+    }
+}
 
 /// A node of a trie of bytes.
 #[derive(Debug, Clone, Copy)]
@@ -48,28 +83,6 @@ impl Node {
     pub fn byte(self) -> u8 {
         self.depth_and_byte as u8
     }
-}
-
-/// A node of a trie of characters.
-#[derive(Debug, Clone, Copy)]
-pub struct TextNode {
-    /// The code point that leads here; from `PARTIAL` on the number of a partial one; or `GATE`.
-    pub symbol: u32,
-    /// Characters from the root to here, this one included; of a gate, those to its parent.
-    pub depth: u32,
-    /// The token that ends here, or `NONE`.
-    pub token: u32,
-    /// Where the walk goes on that has nothing to seek below this node.
-    pub skip: u32,
-    /// The classes of every character on the way to a token at or below this node.
-    pub signature: Signature,
-}
-
-impl TextNode {
-    /// Symbols from here on are partial characters, which only end a token.
-    pub const PARTIAL: u32 = 1 << 31;
-    /// Stands before the children of one node that begin beyond ASCII: a state that reads none of them skips them all.
-    pub const GATE: u32 = u32::MAX;
 }
 
 /// The tables.
@@ -99,16 +112,21 @@ pub struct VocabularyIndex {
     pub escape: Box<[Node]>,
     /// Tokens that close a free JSON string.
     pub closing: Box<[Node]>,
-    /// What follows the first closing quote in each of those; its tokens are groups. Group 0, not in the trie, is of
-    /// the tokens that the quote ends.
-    pub suffix: Box<[Node]>,
-    /// The groups.
-    pub closing_groups: Box<[ClosingGroup]>,
+    /// The same by what follows the first closing quote, the code points before it counted.
+    pub closed: Rests,
+    /// Those of them that hold a backslash before the quote.
+    pub closing_escape: Box<[Node]>,
     /// What tokens hold between two quotes, or between their beginning and a quote, as it is written and as it reads;
     /// ascending.
     close_prefixes: Box<[Box<[u8]>]>,
-    /// Tokens that some JSON text may hold outside a string. A few others are among them.
-    pub outside: Box<[Node]>,
+    /// Tokens that some JSON text may hold outside a string, by what follows the blanks before it, which are counted. A
+    /// few others are among them; those of `opening` and `numbers` are not.
+    pub outside: Rests,
+    /// Those that hold a quote after any blanks and end inside the string that it opens, by what follows the quote, the
+    /// blanks counted.
+    pub opening: Rests,
+    /// Those that are part of a number from its first byte on.
+    pub numbers: Box<[Node]>,
     /// Tokens that may hold the end of a key and then another whole key of the same object. A few others are among
     /// them.
     pub rich: Box<[u32]>,
@@ -139,27 +157,33 @@ impl VocabularyIndex {
         let mut inside = Vec::new();
         let mut escape = Vec::new();
         let mut closing = Vec::new();
-        let mut suffixes: BTreeMap<&[u8], Vec<(u32, u32)>> = BTreeMap::from([(&[][..], Vec::new())]);
+        let mut closing_escape = Vec::new();
+        let mut closed: BTreeMap<&[u8], Vec<(u32, u32)>> = BTreeMap::new();
         let mut close_prefixes = Vec::new();
-        let mut outside = Vec::new();
+        let mut outside: BTreeMap<&[u8], Vec<(u32, u32)>> = BTreeMap::new();
+        let mut opening: BTreeMap<&[u8], Vec<(u32, u32)>> = BTreeMap::new();
+        let mut numbers = Vec::new();
         let mut rich = Vec::new();
         let mut whitespace = Vec::new();
         for &(bytes, id) in &tokens {
             texts.push(bytes, id)?;
             let read = read_string(bytes);
             match read {
-                Read::Inside { code_points } => {
+                StringRead::Inside { code_points } => {
                     inside.push((code_points, id));
                     if bytes.contains(&b'\\') {
                         escape.push((bytes, id));
                     }
                 }
-                Read::Closed { code_points, at } => {
+                StringRead::Closed { code_points, at } => {
                     closing.push((bytes, id));
-                    suffixes.entry(&bytes[at + 1..]).or_default().push((code_points, id));
+                    if bytes[..at].contains(&b'\\') {
+                        closing_escape.push((bytes, id));
+                    }
+                    closed.entry(&bytes[at + 1..]).or_default().push((code_points, id));
                     push_contents(bytes, Some(at), &mut close_prefixes);
                 }
-                Read::Dead => {}
+                StringRead::Dead => {}
             }
             if let Some(quote) = memchr::memchr(b'"', bytes) {
                 push_contents(&bytes[quote + 1..], None, &mut close_prefixes);
@@ -167,10 +191,17 @@ impl VocabularyIndex {
                     rich.push(id);
                 }
             }
-            if may_be_outside(bytes) {
-                outside.push((bytes, id));
-            }
             let run = bytes.iter().take_while(|&&byte| is_whitespace(byte)).count();
+            let after_blanks = &bytes[run..];
+            if is_number(bytes) {
+                numbers.push((bytes, id));
+            } else if let Some((b'"', text)) = after_blanks.split_first()
+                && matches!(read_string(text), StringRead::Inside { .. })
+            {
+                opening.entry(text).or_default().push((run as u32, id));
+            } else if may_be_outside(bytes) {
+                outside.entry(after_blanks).or_default().push((run as u32, id));
+            }
             if run > 0 {
                 whitespace.push((run, id));
             }
@@ -181,15 +212,6 @@ impl VocabularyIndex {
         close_prefixes.dedup();
         rich.sort_unstable();
 
-        let mut suffix = Vec::with_capacity(suffixes.len());
-        let mut closing_groups = Vec::with_capacity(suffixes.len());
-        for (bytes, mut group) in suffixes {
-            if !bytes.is_empty() {
-                suffix.push((bytes, closing_groups.len() as u32));
-            }
-            group.sort_unstable();
-            closing_groups.push(group.into());
-        }
         whitespace.sort_unstable_by(|a, b| b.cmp(a));
         let leading_whitespace_ends =
             (0..=Self::LEADING_WHITESPACE).map(|k| whitespace.partition_point(|&(run, _)| run > k) as u32).collect();
@@ -209,10 +231,12 @@ impl VocabularyIndex {
             group_tokens: group_tokens.into(),
             escape: flatten(&escape)?,
             closing: flatten(&closing)?,
-            suffix: flatten(&suffix)?,
-            closing_groups: closing_groups.into(),
+            closed: Rests::new(closed)?,
+            closing_escape: flatten(&closing_escape)?,
             close_prefixes: close_prefixes.into(),
-            outside: flatten(&outside)?,
+            outside: Rests::new(outside)?,
+            opening: Rests::new(opening)?,
+            numbers: flatten(&numbers)?,
             rich: rich.into(),
             leading_whitespace: whitespace.into_iter().map(|(_, id)| id).collect(),
             leading_whitespace_ends,
@@ -310,7 +334,7 @@ impl VocabularyIndex {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let nodes = [&self.trie, &self.escape, &self.closing, &self.suffix, &self.outside];
+        let nodes = [&self.trie, &self.escape, &self.closing, &self.closing_escape, &self.numbers];
         nodes.iter().map(|trie| size_of_val(&***trie)).sum::<usize>()
             + size_of_val(&*self.short)
             + size_of_val(&*self.long)
@@ -319,7 +343,7 @@ impl VocabularyIndex {
             + self.inside.bytes()
             + size_of_val(&*self.groups)
             + size_of_val(&*self.group_tokens)
-            + self.closing_groups.iter().map(|group| size_of_val(&**group) + size_of_val(group)).sum::<usize>()
+            + [&self.closed, &self.outside, &self.opening].map(Rests::bytes).iter().sum::<usize>()
             + self.close_prefixes.iter().map(|prefix| prefix.len() + size_of_val(prefix)).sum::<usize>()
             + size_of_val(&*self.rich)
             + size_of_val(&*self.leading_whitespace)
@@ -471,348 +495,11 @@ fn flatten(tokens: &[(&[u8], u32)]) -> Result<Box<[Node]>> {
     }
 }
 
-/// A trie of characters that is being made.
-#[derive(Default)]
-struct TextTrie {
-    nodes: Vec<TextNode>,
-    /// Of each node the one it is a child of: `NONE` of the root's.
-    parents: Vec<u32>,
-    path: Vec<u32>,
-    /// The gate before the children of the root, and of the node of depth 1 on the path.
-    gates: [Option<u32>; 2],
-    previous: Vec<u32>,
-}
-
-impl TextTrie {
-    /// The tokens come in ascending order of their bytes, so those that share their first characters follow each other.
-    fn push(&mut self, symbols: &[u32], token: u32) -> Result<()> {
-        let mut common = self.previous.iter().zip(symbols).take_while(|(a, b)| a == b).count();
-        if common == symbols.len() {
-            common -= 1;
-        }
-        self.close(common);
-        let nodes = self.nodes.len() + 2 * (symbols.len() - common);
-        within("grammar_index_nodes", nodes, Limits::DEFAULT.grammar_index_nodes)?;
-        for (depth, &symbol) in symbols.iter().enumerate().skip(common) {
-            let parent = self.path.last().copied().unwrap_or(NONE);
-            if symbol >= 0x80 && self.gates.get(depth) == Some(&None) {
-                self.gates[depth] = Some(self.nodes.len() as u32);
-                self.add(TextNode::GATE, depth, parent);
-            }
-            self.path.push(self.nodes.len() as u32);
-            self.add(symbol, depth + 1, parent);
-        }
-        if let Some(node) = self.nodes.last_mut() {
-            node.token = token;
-        }
-        self.previous.clear();
-        self.previous.extend_from_slice(symbols);
-        Ok(())
-    }
-
-    fn add(&mut self, symbol: u32, depth: usize, parent: u32) {
-        self.nodes.push(TextNode { symbol, depth: depth as u32, token: NONE, skip: 0, signature: 0 });
-        self.parents.push(parent);
-    }
-
-    /// Leave every node deeper than `depth`.
-    fn close(&mut self, depth: usize) {
-        let skip = self.nodes.len() as u32;
-        for node in self.path.drain(depth.min(self.path.len())..) {
-            self.nodes[node as usize].skip = skip;
-        }
-        for gate in self.gates.iter_mut().skip(depth + 1) {
-            if let Some(gate) = gate.take() {
-                self.nodes[gate as usize].skip = skip;
-            }
-        }
-    }
-
-    fn finish(mut self) -> Box<[TextNode]> {
-        self.close(0);
-        let skip = self.nodes.len() as u32;
-        if let [Some(gate), _] = self.gates {
-            self.nodes[gate as usize].skip = skip;
-        }
-        let parent = |i: usize| Some(self.parents[i] as usize).filter(|&parent| parent != NONE as usize);
-        // What is above a node, then what is below it as well.
-        for i in 0..self.nodes.len() {
-            let above = parent(i).map_or(0, |parent| self.nodes[parent].signature);
-            self.nodes[i].signature = above | signature::of_symbol(self.nodes[i].symbol);
-        }
-        for i in (0..self.nodes.len()).rev() {
-            let node = self.nodes[i];
-            if node.symbol == TextNode::GATE {
-                let end = node.skip as usize;
-                let mut at = i + 1;
-                while at < end {
-                    self.nodes[i].signature |= self.nodes[at].signature;
-                    at = self.nodes[at].skip as usize;
-                }
-            } else if let Some(parent) = parent(i) {
-                self.nodes[parent].signature |= node.signature;
-            }
-        }
-        self.nodes.into()
-    }
-}
-
-/// The tokens that are text.
-#[derive(Default)]
-struct Texts {
-    short: TextTrie,
-    long: TextTrie,
-    partial: Vec<(u32, u32)>,
-    partial_numbers: BTreeMap<(u32, u32), u32>,
-    /// (code points, token)
-    levels: Vec<(u32, u32)>,
-    /// (signature, token)
-    signatures: Vec<(Signature, u32)>,
-    symbols: Vec<u32>,
-}
-
-impl Texts {
-    fn push(&mut self, bytes: &[u8], token: u32) -> Result<()> {
-        self.symbols.clear();
-        let (text, rest) = match std::str::from_utf8(bytes) {
-            Ok(text) => (text, None),
-            Err(error) => {
-                let (text, rest) = bytes.split_at(error.valid_up_to());
-                // What is not the beginning of any character is not text.
-                if error.error_len().is_some() {
-                    return Ok(());
-                }
-                (std::str::from_utf8(text).unwrap_or_default(), Some(rest))
-            }
-        };
-        self.symbols.extend(text.chars().map(u32::from));
-        if let Some(rest) = rest {
-            let range = utf8_range(rest);
-            let next = self.partial.len() as u32;
-            let number = *self.partial_numbers.entry(range).or_insert(next);
-            if number == next {
-                self.partial.push(range);
-            }
-            self.symbols.push(TextNode::PARTIAL | number);
-        }
-        let code_points = self.symbols.len() as u32;
-        self.levels.push((code_points, token));
-        let signature = self.symbols.iter().fold(0, |all, &symbol| all | signature::of_symbol(symbol));
-        self.signatures.push((signature, token));
-        let trie = if code_points <= SHORT { &mut self.short } else { &mut self.long };
-        trie.push(&self.symbols, token)
-    }
-
-    /// (signature, end of its tokens), and the tokens.
-    fn groups(&mut self) -> (Vec<(Signature, u32)>, Vec<u32>) {
-        self.signatures.sort_unstable();
-        let mut groups: Vec<(Signature, u32)> = Vec::new();
-        for (i, &(signature, _)) in self.signatures.iter().enumerate() {
-            match groups.last_mut() {
-                Some(group) if group.0 == signature => group.1 = i as u32 + 1,
-                _ => groups.push((signature, i as u32 + 1)),
-            }
-        }
-        (groups, self.signatures.iter().map(|&(_, token)| token).collect())
-    }
-}
-
-/// The code points that may begin with these bytes, which are the beginning of one.
-pub fn utf8_range(bytes: &[u8]) -> (u32, u32) {
-    let Some((&lead, rest)) = bytes.split_first() else { return (0, 0x10_FFFF) };
-    let (n, value, least) = match lead {
-        0..=0x7F => (0, u32::from(lead), 0),
-        0x80..=0xDF => (1, u32::from(lead & 0x1F), 0x80),
-        0xE0..=0xEF => (2, u32::from(lead & 0xF), 0x800),
-        _ => (3, u32::from(lead & 7), 0x1_0000),
-    };
-    let value = rest.iter().fold(value, |value, &byte| value << 6 | u32::from(byte & 0x3F));
-    let left = 6 * (n - rest.len().min(n));
-    let (low, high) = (value << left, ((value + 1) << left) - 1);
-    // No character is a surrogate: of those that begin with ED only the first half are any.
-    let high = if (0xD800..0xE000).contains(&high) { 0xD7FF } else { high };
-    (low.max(least), high.min(0x10_FFFF))
-}
-
-/// What becomes of a JSON string with no bound, once it has read some bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Read {
-    /// They are in no string.
-    Dead,
-    /// It goes on: `code_points` begun.
-    Inside { code_points: u32 },
-    /// It was closed by the quote at `at`, after `code_points`.
-    Closed { code_points: u32, at: usize },
-}
-
-fn read_string(bytes: &[u8]) -> Read {
-    let (mut at, mut code_points) = (0, 0);
-    while let Some(&byte) = bytes.get(at) {
-        let rest = &bytes[at..];
-        let length = match byte {
-            b'"' => return Read::Closed { code_points, at },
-            0..0x20 => return Read::Dead,
-            b'\\' => match escape_length(rest) {
-                Some(length) => length,
-                None => return Read::Dead,
-            },
-            0x20..=0x7F => 1,
-            _ => {
-                let n = match byte {
-                    0..=0xDF => 2,
-                    0xE0..=0xEF => 3,
-                    _ => 4,
-                };
-                match std::str::from_utf8(&rest[..n.min(rest.len())]) {
-                    Err(error) if error.valid_up_to() == 0 && error.error_len().is_some() => return Read::Dead,
-                    _ => n,
-                }
-            }
-        };
-        code_points += 1;
-        at += length;
-    }
-    Read::Inside { code_points }
-}
-
-/// Bytes of the escape that begins here, those that a token still lacks included; None if it is none. Of a character
-/// beyond U+FFFF both halves.
-fn escape_length(bytes: &[u8]) -> Option<usize> {
-    match hex_escape(bytes)? {
-        Escape::Short => Some(2),
-        Escape::Unit(Some(unit)) if (0xDC00..0xE000).contains(&unit) => None,
-        Escape::Unit(Some(unit)) if (0xD800..0xDC00).contains(&unit) => {
-            let second = bytes.get(6..).unwrap_or_default();
-            let is_low = |unit: u16| (0xDC00..0xE000).contains(&unit);
-            match second {
-                [] => Some(12),
-                [b'\\', ..] => match hex_escape(second)? {
-                    Escape::Unit(Some(unit)) if is_low(unit) => Some(12),
-                    // The first two digits of the second half, as far as they are there.
-                    Escape::Unit(None) => match (second.get(2), second.get(3)) {
-                        (None, _) => Some(12),
-                        (Some(b'd' | b'D'), None | Some(b'c'..=b'f' | b'C'..=b'F')) => Some(12),
-                        _ => None,
-                    },
-                    _ => None,
-                },
-                _ => None,
-            }
-        }
-        Escape::Unit(Some(_)) => Some(6),
-        // \udc00 and up is the second half of a character.
-        Escape::Unit(None) => match (bytes.get(2), bytes.get(3)) {
-            (Some(b'd' | b'D'), Some(b'c'..=b'f' | b'C'..=b'F')) => None,
-            _ => Some(6),
-        },
-    }
-}
-
-enum Escape {
-    Short,
-    /// A UTF-16 unit, None while it lacks digits.
-    Unit(Option<u16>),
-}
-
-/// The escape that begins with this backslash; None if it is none. What lacks bytes is taken for the longer kind.
-fn hex_escape(bytes: &[u8]) -> Option<Escape> {
-    match bytes.get(1) {
-        None => Some(Escape::Unit(None)),
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Some(Escape::Short),
-        Some(b'u') => {
-            let digits = bytes.get(2..).unwrap_or_default();
-            let digits = &digits[..digits.len().min(4)];
-            if !digits.iter().all(u8::is_ascii_hexdigit) {
-                return None;
-            }
-            let unit = std::str::from_utf8(digits).ok().and_then(|digits| u16::from_str_radix(digits, 16).ok());
-            Some(Escape::Unit(unit.filter(|_| digits.len() == 4)))
-        }
-        Some(_) => None,
-    }
-}
-
-/// What the strings of a token hold that are closed in it, where `bytes` begin inside one, which the quote at `closed`
-/// ends if that is known already.
-fn push_contents(bytes: &[u8], closed: Option<usize>, contents: &mut Vec<Box<[u8]>>) {
-    let mut rest = bytes;
-    let mut closed = closed;
-    loop {
-        let at = match closed.take() {
-            Some(at) => at,
-            None => match read_string(rest) {
-                Read::Closed { at, .. } => at,
-                _ => return,
-            },
-        };
-        contents.push(rest[..at].into());
-        rest = &rest[at + 1..];
-        match memchr::memchr(b'"', rest) {
-            Some(next) => rest = &rest[next + 1..],
-            None => return,
-        }
-    }
-}
-
-/// What this text of a JSON string reads as, if it has an escape.
-fn unescape(text: &[u8]) -> Option<Box<[u8]>> {
-    if !text.contains(&b'\\') {
-        return None;
-    }
-    let quoted = [b"\"", text, b"\""].concat();
-    serde_json::from_slice::<String>(&quoted).ok().map(|text| text.into_bytes().into())
-}
-
-fn is_whitespace(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// Whether these bytes, which begin with a quote, may go on with a colon, a comma and another key.
-fn may_hold_two_keys(bytes: &[u8]) -> bool {
-    let after = |bytes: &[u8], byte| memchr::memchr(byte, bytes).unwrap_or(bytes.len());
-    let rest = &bytes[after(bytes, b':')..];
-    let rest = &rest[after(rest, b',')..];
-    memchr::memchr_iter(b'"', rest).nth(1).is_some()
-}
-
-/// Whether a JSON text may hold these bytes in a row, the first of them outside a string.
-fn may_be_outside(bytes: &[u8]) -> bool {
-    const WORDS: [&[u8]; 4] = [b"true", b"false", b"null", b"e"];
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => match read_string(&bytes[at + 1..]) {
-                Read::Dead => return false,
-                Read::Inside { .. } => return true,
-                Read::Closed { at: closed, .. } => at += closed + 2,
-            },
-            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'{' | b'}' | b'[' | b']' => at += 1,
-            b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => at += 1,
-            b'a'..=b'z' => {
-                let n = bytes[at..].iter().take_while(|byte| byte.is_ascii_lowercase()).count();
-                let word = &bytes[at..at + n];
-                let is_last = at + n == bytes.len();
-                let fits = |known: &&[u8]| match (at, is_last) {
-                    (0, true) => known.windows(n).any(|part| part == word),
-                    (0, false) => known.ends_with(word),
-                    (_, true) => known.starts_with(word),
-                    (_, false) => *known == word,
-                };
-                if !WORDS.iter().any(fits) {
-                    return false;
-                }
-                at += n;
-            }
-            _ => return false,
-        }
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::grammar::signature;
 
     /// Walks a trie of bytes: each token with its bytes.
     fn tokens(trie: &[Node]) -> Vec<(Vec<u8>, u32)> {
@@ -991,14 +678,14 @@ mod tests {
                 .any(|i| bytes[i] == b'"' && serde_json::from_slice::<String>(&[b"\"", &bytes[..=i]].concat()).is_ok());
             let is_inside = goes_on && !closes && !bytes.is_empty();
             assert_eq!(mask::is_allowed(&inside, id as usize), is_inside, "{:?}", String::from_utf8_lossy(bytes));
-            assert_eq!(index.closing_groups.iter().any(|group| group.iter().any(|token| token.1 == id)), closes);
+            assert_eq!(index.closed.groups.iter().any(|group| group.iter().any(|token| token.1 == id)), closes);
             assert_eq!(tokens(&index.closing).iter().any(|token| token.1 == id), closes);
             assert_eq!(tokens(&index.escape).iter().any(|token| token.1 == id), is_inside && bytes.contains(&b'\\'));
         }
         for k in 0..40 {
             for id in bits(&index.inside_up_to(k)) {
                 let bytes = vocab.token_bytes(id).unwrap();
-                assert!(read_string(bytes) != Read::Dead && bytes.len() as u32 <= 12 * k);
+                assert!(read_string(bytes) != StringRead::Dead && bytes.len() as u32 <= 12 * k);
             }
         }
         assert_eq!(bits(&index.inside_up_to(32)).len() + 1, bits(&index.inside_up_to(33)).len());
@@ -1011,11 +698,31 @@ mod tests {
         let index = vocab.index().unwrap();
         let named = |bytes: &[u8]| (256..vocab.len() as u32).find(|&id| vocab.token_bytes(id) == Some(bytes)).unwrap();
         assert_eq!(&*index.rich, [named(b"\":1,\"a\":2,\"b\":"), named(b"{\"a\":1,\"b\":")]);
-        let outside: Vec<u32> = tokens(&index.outside).iter().map(|token| token.1).collect();
-        for (bytes, is_outside) in
-            [(&b"tr"[..], true), (b"rue,", true), (b"nulla", false), (b"1e5", true), (b"ab\":", false)]
-        {
-            assert_eq!(outside.contains(&named(bytes)), is_outside);
+        let of = |rests: &Rests| rests.groups.iter().flat_map(|group| group.iter().map(|token| token.1)).collect();
+        let (outside, opening): (Vec<u32>, Vec<u32>) = (of(&index.outside), of(&index.opening));
+        let numbers: Vec<u32> = tokens(&index.numbers).iter().map(|token| token.1).collect();
+        for (bytes, is_in) in [
+            (&b"tr"[..], [true, false, false]),
+            (b"rue,", [true, false, false]),
+            (b"nulla", [false; 3]),
+            (b"1e5", [false, false, true]),
+            (b"-0.5E+3", [false, false, true]),
+            (b"ab\":", [false; 3]),
+            (b"\"", [false, true, false]),
+            (b"\": \"", [true, false, false]),
+            (b"\n\n ", [true, false, false]),
+        ] {
+            let id = named(bytes);
+            assert_eq!([&outside, &opening, &numbers].map(|ids| ids.contains(&id)), is_in, "{bytes:?}");
+        }
+        for rests in [&index.outside, &index.opening] {
+            for (rest, group) in tokens(&rests.trie).into_iter().chain([(Vec::new(), 0)]) {
+                for &(run, id) in &rests.groups[group as usize] {
+                    let bytes = vocab.token_bytes(id).unwrap();
+                    let blanks = bytes.iter().take_while(|&&byte| is_whitespace(byte)).count();
+                    assert!(blanks == run as usize && bytes.ends_with(&rest));
+                }
+            }
         }
         assert_eq!(index.leading_whitespace(0).len(), 4 + 3);
         assert_eq!(index.leading_whitespace(1), [named(b"\n\n "), named(b"  ")]);

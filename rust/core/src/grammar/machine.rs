@@ -56,6 +56,9 @@ impl Machine {
     /// The same after some bytes.
     #[inline]
     pub(crate) fn walk(&mut self, mut state: State, bytes: &[u8], fuel: &mut Fuel) -> Result<Option<State>> {
+        if let (Self::Json(machine), State::Json(state)) = (&mut *self, state) {
+            return Ok(machine.walk(state, bytes, fuel)?.map(State::Json));
+        }
         for &byte in bytes {
             match self.step(state, byte, fuel)? {
                 Some(next) => state = next,

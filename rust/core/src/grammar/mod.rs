@@ -23,6 +23,8 @@ pub mod signature;
 pub mod term;
 pub mod terminal;
 pub mod text;
+pub mod text_trie;
+mod token;
 #[cfg(test)]
 mod toy;
 pub mod trie;

@@ -1,5 +1,5 @@
-//! A code point of which only some bytes have come: in UTF-8, or as a JSON string may escape it. What it may become, and
-//! what the next byte makes of it.
+//! A code point of which only some bytes have come: in UTF-8, or as a JSON string may escape it. What it may become,
+//! and what the next byte makes of it.
 
 /// How texts are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! Classes of characters that patterns tell apart often, at most 64 of them: a set of these is a bitset, and a token
 //! has a signature, the classes of its characters. They decide nothing; they only group tokens.
 
-use crate::grammar::index::TextNode;
+use crate::grammar::text_trie::TextNode;
 
 /// A set of classes.
 pub type Signature = u64;

@@ -1,5 +1,5 @@
-//! The machine of a regular expression or of choices: plain bytes of a text, from state to state, and the tokens that may
-//! come next. There is one terminal, and no token leaves it.
+//! The machine of a regular expression or of choices: plain bytes of a text, from state to state, and the tokens that
+//! may come next. There is one terminal, and no token leaves it.
 
 use std::sync::Arc;
 

@@ -47,8 +47,8 @@ impl Tries {
         if sorted.is_empty() {
             return Self::EMPTY;
         }
-        // The node at each depth of the text read last: whether a text ends there, the edges that are done, and the code
-        // point that leads on.
+        // The node at each depth of the text read last: whether a text ends there, the edges that are done, and the
+        // code point that leads on.
         let mut path: Vec<(bool, Vec<Edge>, u32)> = vec![(false, Vec::new(), 0)];
         let mut previous: Vec<u32> = Vec::new();
         for text in sorted {

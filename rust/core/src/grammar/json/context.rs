@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::names::{NameSet, Names, insert, no_names};
 use super::{ContextId, JsonMachine, NONE, too_many_alternatives};
 use crate::error::{Error, Result};
-use crate::grammar::alternatives::Alternatives;
+use crate::grammar::alternatives::{Alternatives, merge};
 use crate::grammar::hash::Set;
 use crate::grammar::schema::{Alternative, AlternativeId, NodeId, Object, PropertyOrder};
 use crate::grammar::term::{TermId, Terms};
@@ -85,14 +85,7 @@ enum Undeclared {
 
 impl JsonMachine {
     pub(super) fn context(&mut self, mut members: Vec<(AlternativeId, Alternatives)>) -> Result<ContextId> {
-        members.sort_unstable();
-        members.dedup_by(|next, kept| {
-            let is_same = next.0 == kept.0;
-            if is_same {
-                kept.1 = kept.1.or(next.1);
-            }
-            is_same
-        });
+        merge(&mut members);
         let members: Box<[_]> = members.into();
         if let Some(&id) = self.learned.context_ids.get(&members) {
             return Ok(id);

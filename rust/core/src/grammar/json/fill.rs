@@ -1,20 +1,22 @@
-//! Masks of the JSON machine: tokens are walked along tries, and what a walk has come to is kept under what it has read.
+//! Masks of the JSON machine: tokens are walked along tries, and what a walk has come to is kept under what it has
+//! read.
 //!
-//! The key is the reading in its canonical form, then the answers to the questions that the walk asked of the stack, one
-//! after the other: equal answers ask the same next question. So deeper nesting, other counts and other keys find the same
-//! mask. A mask from the cache is the mask that would have been made; a test holds them to it at every step.
+//! The key is the reading in its canonical form, then the answers to the questions that the walk asked of the stack,
+//! one after the other: equal answers ask the same next question. So deeper nesting, other counts and other keys find
+//! the same mask. A mask from the cache is the mask that would have been made; a test holds them to it at every step.
 
-use super::names;
+use std::sync::Arc;
+
+use super::context::Context;
 use super::store::Masks;
-use super::{Characters, JsonMachine, Reading, StackId, State};
+use super::{Characters, ContextId, DEAD, JsonMachine, Reading, StackId, State};
 use crate::error::Result;
 use crate::grammar::alternatives::Alternatives;
 use crate::grammar::hash::Map;
-use crate::grammar::index::{NONE, Node};
+use crate::grammar::index::{self, NONE, Node, Rests};
 use crate::grammar::schema::Spelling;
 use crate::grammar::term::Terms;
 use crate::grammar::terminal::{StateId, Terminal, Wrapping};
-use crate::grammar::trie::Tries;
 use crate::limits::Fuel;
 use crate::mask;
 
@@ -47,6 +49,18 @@ pub(super) struct Recorder {
     log: Vec<(Question, StackId)>,
 }
 
+impl Recorder {
+    fn begin(&mut self, start: StackId) {
+        self.is_on = true;
+        self.start = start;
+        self.path.clear();
+        self.path.push(start);
+        self.asked.clear();
+        self.asked.push(0);
+        self.log.clear();
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Entry {
     Mask(u32),
@@ -56,6 +70,8 @@ enum Entry {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     masks: Masks,
+    /// What was found for a reading on a stack: the mask.
+    found: Map<(Reading, StackId), u32>,
     roots: Map<Reading, u32>,
     entries: Vec<Entry>,
     /// From an entry that asks, by the answer.
@@ -63,8 +79,14 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    /// With a mask that many others resemble.
+    pub(super) fn new(base: Arc<[u32]>) -> Self {
+        Self { masks: Masks::new(base), ..Self::default() }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.masks.bytes()
+            + self.found.len() * (size_of::<(Reading, StackId)>() + 20)
             + self.roots.len() * (size_of::<Reading>() + 20)
             + self.entries.len() * size_of::<Entry>()
             + self.answers.len() * 40
@@ -114,14 +136,10 @@ impl JsonMachine {
 
     fn fill_with(&mut self, state: State, mask: &mut [u32], cached: bool) -> Result<()> {
         let blanks = state.reading.blanks();
-        let canonical = State { reading: self.canonical_reading(state.reading)?, text: 0, ..state };
-        if cached && !self.is_near_its_length(canonical.reading) {
-            match self.find(canonical)? {
-                Some(id) => self.learned.cache.masks.copy(id, mask),
-                None => self.make(canonical, mask)?,
-            }
-        } else {
-            self.compute(if cached { canonical } else { State { text: 0, ..state.without_blanks() } }, mask)?;
+        let state = State { reading: state.reading.with_blanks(0).unwrap_or(state.reading), ..state };
+        match cached {
+            true => self.fill_cached(state, mask)?,
+            false => self.compute(State { text: 0, ..state }, mask)?,
         }
         if blanks > 0 {
             let left = usize::from(self.options.max_whitespace.saturating_sub(blanks));
@@ -130,9 +148,33 @@ impl JsonMachine {
             }
         }
         // Whether a key comes twice within one of these depends on its whole text.
-        if state.reading.characters().is_some_and(|of| of.is_key() && self.remembers_text(of)) {
+        if !self.index.rich.is_empty()
+            && state.reading.characters().is_some_and(|of| of.is_key() && self.remembers_text(of))
+        {
             self.fill_rich(state, mask)?;
         }
+        Ok(())
+    }
+
+    /// The mask of a state without blanks but for what depends on a key's text.
+    fn fill_cached(&mut self, state: State, mask: &mut [u32]) -> Result<()> {
+        let place = (state.reading, state.stack);
+        if let Some(&id) = self.learned.cache.found.get(&place) {
+            self.learned.cache.masks.copy(id, mask);
+            return Ok(());
+        }
+        let canonical = State { reading: self.canonical_reading(state.reading)?, text: 0, ..state };
+        if self.is_near_its_length(canonical.reading) {
+            return self.compute(canonical, mask);
+        }
+        let id = match self.find(canonical)? {
+            Some(id) => {
+                self.learned.cache.masks.copy(id, mask);
+                id
+            }
+            None => self.make(canonical, mask)?,
+        };
+        self.learned.cache.found.insert(place, id);
         Ok(())
     }
 
@@ -171,22 +213,20 @@ impl JsonMachine {
         Ok(None)
     }
 
-    /// Make a mask and keep it.
-    fn make(&mut self, state: State, mask: &mut [u32]) -> Result<()> {
-        let start = state.stack;
-        self.learned.recorder = Recorder { is_on: true, start, path: vec![start], asked: vec![0], log: Vec::new() };
+    /// Make a mask and keep it: its number.
+    fn make(&mut self, state: State, mask: &mut [u32]) -> Result<u32> {
+        self.learned.recorder.begin(state.stack);
         let made = self.compute(state, mask);
         self.learned.recorder.is_on = false;
         made?;
-        let base = self.index.inside_up_to(u32::MAX);
-        let id = self.learned.cache.masks.insert(mask, &base);
+        let id = self.learned.cache.masks.insert(mask);
         let log = std::mem::take(&mut self.learned.recorder.log);
         let mut asked = Vec::with_capacity(log.len());
         for (question, cell) in log {
             asked.push((question, self.answer(cell, question.query)?));
         }
         self.keep(state.reading, &asked, id);
-        Ok(())
+        Ok(id)
     }
 
     fn keep(&mut self, reading: Reading, asked: &[(Question, u64)], id: u32) {
@@ -250,15 +290,49 @@ impl JsonMachine {
     }
 
     fn compute_walks(&mut self, state: State, mask: &mut [u32]) -> Result<()> {
-        let index = self.index.clone();
         mask.fill(0);
         match state.reading {
             Reading::Characters(of) if of.is_key() => self.compute_key(state, of, mask),
             Reading::Characters(of) => self.compute_string(state, of.id, mask),
-            Reading::Escape(_) | Reading::Hex { .. } | Reading::LowSurrogate { .. } | Reading::Utf8 { .. } => {
+            Reading::Partial { .. } => {
+                let index = self.index.clone();
                 self.walk_all(&index.trie, state, mask)
             }
-            _ => self.walk_all(&index.outside, state, mask),
+            _ => self.compute_outside(state, mask),
+        }
+    }
+
+    /// Outside a string: what follows the blanks of a token is walked once for all tokens that go on so.
+    fn compute_outside(&mut self, state: State, mask: &mut [u32]) -> Result<()> {
+        let index = self.index.clone();
+        let most = u32::from(self.options.max_whitespace);
+        match state.reading {
+            Reading::Number { state: number } => {
+                self.walk_rests(&index.outside, state, 0..=0, mask)?;
+                self.walk_numbers(number, mask)?;
+                // A blank ends it, and what follows does not see that it was a number.
+                match self.advance(state, b' ')? {
+                    Some(after) => self.fill_rests(&index.outside, after.without_blanks(), 1..=most, mask),
+                    None => Ok(()),
+                }
+            }
+            Reading::Literal { .. } => self.walk_rests(&index.outside, state, 0..=0, mask),
+            _ => {
+                self.fill_rests(&index.outside, state, 0..=most, mask)?;
+                match state.reading {
+                    Reading::Value { context, .. } => self.walk_number_of(context, mask)?,
+                    Reading::ArrayStart { takes_items: true, .. } => {
+                        if let Some((context, _)) = self.item(state.stack)? {
+                            self.walk_number_of(context, mask)?;
+                        }
+                    }
+                    _ => {}
+                }
+                match self.advance(state, b'"')? {
+                    Some(opened) => self.fill_opening(opened, 0..=most, mask),
+                    None => Ok(()),
+                }
+            }
         }
     }
 
@@ -266,12 +340,14 @@ impl JsonMachine {
         let index = self.index.clone();
         let inside = self.terminals.inside(id, Wrapping::JsonString, &index, &mut self.fuel)?;
         mask.copy_from_slice(&inside);
-        self.spell(state, mask)?;
+        self.spell(&index.escape, state, mask)?;
         match *self.terminals.members(id) {
-            [(Terminal::Pattern { term: Terms::ANY, min, max }, set)] => match self.end_value(state.stack, set)? {
-                Some(after) => self.walk_groups(after, min..=max, mask),
-                None => Ok(()),
-            },
+            [(Terminal::Pattern { term: Terms::ANY, min, max }, set)] => {
+                if let Some(after) = self.end_value(state.stack, set)? {
+                    self.fill_rests(&index.closed, after, min..=max, mask)?;
+                }
+                self.spell(&index.closing_escape, state, mask)
+            }
             _ => self.walk_all(&index.closing, state, mask),
         }
     }
@@ -280,30 +356,73 @@ impl JsonMachine {
         let index = self.index.clone();
         if self.available(of).is_free {
             mask.copy_from_slice(&index.inside_up_to(u32::MAX));
-            self.spell(state, mask)?;
-            let key = self.key(of);
-            let is_alike = key.node == names::NONE
-                && key.seen == Tries::EMPTY
-                && key.terms.iter().all(|&term| matches!(term, Terms::EMPTY | Terms::ANY));
-            if is_alike {
-                return match self.close_key(state, of)? {
-                    Some(after) => self.walk_groups(after, 0..=u32::MAX, mask),
-                    None => Ok(()),
-                };
+            self.spell(&index.escape, state, mask)?;
+            if !self.key(of).terms.iter().all(|&term| matches!(term, Terms::EMPTY | Terms::ANY)) {
+                return self.walk_all(&index.closing, state, mask);
             }
-            return self.walk_all(&index.closing, state, mask);
+            let other = self.apart(of);
+            if let Some(after) = self.close_key(state, other)? {
+                self.fill_rests(&index.closed, after, 0..=u32::MAX, mask)?;
+            }
+            if other != of {
+                self.walk_ends(state, mask)?;
+            }
+            return self.spell(&index.closing_escape, state, mask);
         }
         for term in self.undeclared_terms(of) {
             let member = (Terminal::Pattern { term, min: 0, max: u32::MAX }, Alternatives::one(0));
             let id = self.terminals.start(vec![member], &mut self.fuel)?;
-            if id != super::DEAD {
+            if id != DEAD {
                 let inside = self.terminals.inside(id, Wrapping::JsonString, &index, &mut self.fuel)?;
                 mask.iter_mut().zip(&*inside).for_each(|(word, inside)| *word |= inside);
             }
         }
-        self.spell(state, mask)?;
+        self.spell(&index.escape, state, mask)?;
         self.walk_taken(state, of, mask)?;
         self.walk_all(&index.closing, state, mask)
+    }
+
+    /// Tokens that end a key which any text may go on, as far as it is a declared name or one there has been: all
+    /// others say the same.
+    fn walk_ends(&mut self, state: State, mask: &mut [u32]) -> Result<()> {
+        let index = self.index.clone();
+        let mut path = vec![state];
+        // Where the tokens end that go on after a name.
+        let mut after_name = 0;
+        let mut at = 0;
+        while let Some(node) = index.closing.get(at) {
+            let depth = node.depth();
+            let before = path[depth - 1];
+            let skip = node.skip as usize;
+            if at >= after_name
+                && node.byte() == b'"'
+                && let Reading::Characters(of) = before.reading
+            {
+                if !self.is_taken_name(of) {
+                    at = skip;
+                    continue;
+                }
+                after_name = skip;
+                for node in index.closing[at..skip].iter().filter(|node| node.token != NONE) {
+                    disallow(mask, node.token);
+                }
+            }
+            let next = self.advance(before, node.byte())?;
+            let goes_on =
+                at < after_name || next.and_then(|next| next.reading.characters()).is_some_and(|of| self.is_near(of));
+            match next.filter(|_| goes_on) {
+                Some(next) => {
+                    if node.token != NONE {
+                        mask::allow(mask, node.token as usize);
+                    }
+                    path.truncate(depth);
+                    path.push(next);
+                    at += 1;
+                }
+                None => at = skip,
+            }
+        }
+        Ok(())
     }
 
     /// Inside tokens along declared names and keys there have been, each exactly; a token that leaves both is in the
@@ -319,17 +438,14 @@ impl JsonMachine {
             let next = self.advance(before, node.byte())?;
             let here = next.and_then(|next| next.reading.characters()).filter(|of| of.is_key());
             match (next, here) {
-                (Some(next), Some(of)) => {
-                    let key = self.key(of);
-                    if key.node != names::NONE || key.seen != Tries::EMPTY {
-                        if node.token != NONE {
-                            mask::allow(mask, node.token as usize);
-                        }
-                        path.truncate(depth);
-                        path.push(next);
-                        at += 1;
-                        continue;
+                (Some(next), Some(of)) if self.is_near(of) => {
+                    if node.token != NONE {
+                        mask::allow(mask, node.token as usize);
                     }
+                    path.truncate(depth);
+                    path.push(next);
+                    at += 1;
+                    continue;
                 }
                 // A language may go on where all its texts are taken.
                 (None, _) if has_languages && self.may_go_on(before, node.byte())? => {
@@ -358,71 +474,96 @@ impl JsonMachine {
     }
 
     /// Where the spelling is narrowed, tokens with escapes are walked.
-    fn spell(&mut self, state: State, mask: &mut [u32]) -> Result<()> {
+    fn spell(&mut self, with_escapes: &[Node], state: State, mask: &mut [u32]) -> Result<()> {
         if self.options.spelling == Spelling::Any {
             return Ok(());
         }
-        let index = self.index.clone();
-        for node in index.escape.iter().filter(|node| node.token != NONE) {
+        for node in with_escapes.iter().filter(|node| node.token != NONE) {
             disallow(mask, node.token);
         }
-        self.walk_all(&index.escape, state, mask)
+        self.walk_all(with_escapes, state, mask)
     }
 
-    /// Tokens that close a string after as many characters, by what follows the quote.
-    fn walk_groups(
+    /// Of tokens with beginnings of so many, those of which nothing is left, and those that go on from a state.
+    fn fill_rests(
         &mut self,
-        after: State,
-        code_points: std::ops::RangeInclusive<u32>,
+        rests: &Rests,
+        state: State,
+        n: std::ops::RangeInclusive<u32>,
         mask: &mut [u32],
     ) -> Result<()> {
+        allow_group(rests, 0, &n, mask);
+        self.walk_rests(rests, state, n, mask)
+    }
+
+    /// Those that go on from a state.
+    fn walk_rests(
+        &mut self,
+        rests: &Rests,
+        state: State,
+        n: std::ops::RangeInclusive<u32>,
+        mask: &mut [u32],
+    ) -> Result<()> {
+        self.walk_trie(&rests.trie, state, |group| allow_group(rests, group, &n, mask))
+    }
+
+    /// Tokens that open a string and end inside it.
+    fn fill_opening(&mut self, opened: State, n: std::ops::RangeInclusive<u32>, mask: &mut [u32]) -> Result<()> {
         let index = self.index.clone();
-        let mut groups = vec![0];
-        self.walk(&index.suffix, after, mask, |_, next, _, group| {
-            groups.extend((group != NONE && next.is_some()).then_some(group));
-            next
-        })?;
-        for group in groups {
-            for &(_, token) in index.closing_groups[group as usize].iter().filter(|(n, _)| code_points.contains(n)) {
-                mask::allow(mask, token as usize);
-            }
+        let is_free = self.options.spelling == Spelling::Any
+            && match opened.reading {
+                Reading::KeyOpened => match self.key_start(opened.stack)? {
+                    Some(of) => self.available(of).is_free,
+                    None => return Ok(()),
+                },
+                Reading::Characters(of) => {
+                    let any = Terminal::Pattern { term: Terms::ANY, min: 0, max: u32::MAX };
+                    self.terminals.members(of.id).iter().any(|&(terminal, _)| terminal == any)
+                }
+                _ => false,
+            };
+        if !is_free {
+            return self.fill_rests(&index.opening, opened, n, mask);
+        }
+        for group in 0..index.opening.groups.len() {
+            allow_group(&index.opening, group as u32, &n, mask);
         }
         Ok(())
+    }
+
+    fn walk_number_of(&mut self, context: ContextId, mask: &mut [u32]) -> Result<()> {
+        match self.learned.contexts.get(context as usize) {
+            Some(&Context { number, .. }) => self.walk_numbers(number, mask),
+            None => Ok(()),
+        }
+    }
+
+    /// Tokens that stay inside a number.
+    fn walk_numbers(&mut self, number: StateId, mask: &mut [u32]) -> Result<()> {
+        if number == DEAD {
+            return Ok(());
+        }
+        let Self { terminals, fuel, index, .. } = self;
+        let step = |state, byte: u8| {
+            fuel.spend(1)?;
+            let next = terminals.next(state, byte.into(), fuel)?;
+            Ok((next != DEAD).then_some(next))
+        };
+        index::walk(&index.numbers, number, step, |token| mask::allow(mask, token as usize))
     }
 
     fn walk_all(&mut self, trie: &[Node], state: State, mask: &mut [u32]) -> Result<()> {
-        self.walk(trie, state, mask, |_, next, mask, token| {
-            if token != NONE && next.is_some() {
-                mask::allow(mask, token as usize);
-            }
-            next
-        })
+        self.walk_trie(trie, state, |token| mask::allow(mask, token as usize))
     }
 
-    /// Walk a trie from a state: `visit` is told where each node leads and says where to go on from there, if at all.
-    fn walk(
-        &mut self,
-        trie: &[Node],
-        state: State,
-        mask: &mut [u32],
-        mut visit: impl FnMut(&mut Self, Option<State>, &mut [u32], u32) -> Option<State>,
-    ) -> Result<()> {
-        let mut path = vec![state];
-        let mut at = 0;
-        while let Some(node) = trie.get(at) {
-            let depth = node.depth();
-            let before = path[depth - 1];
-            let next = self.advance(before, node.byte())?;
-            match visit(self, next, mask, node.token) {
-                Some(next) => {
-                    path.truncate(depth);
-                    path.push(next);
-                    at += 1;
-                }
-                None => at = node.skip as usize,
-            }
-        }
-        Ok(())
+    fn walk_trie(&mut self, trie: &[Node], state: State, hit: impl FnMut(u32)) -> Result<()> {
+        index::walk(trie, state, |state, byte| self.advance(state, byte), hit)
+    }
+}
+
+fn allow_group(rests: &Rests, group: u32, n: &std::ops::RangeInclusive<u32>, mask: &mut [u32]) {
+    for (_, token) in rests.groups[group as usize].iter().filter(|(counted, _)| n.contains(counted)) {
+        mask::allow(mask, *token as usize);
     }
 }
 

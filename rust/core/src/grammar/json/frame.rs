@@ -1,7 +1,9 @@
-//! The open objects and arrays of a text: frames on one stack, each with the alternatives that are still possible in it.
+//! The open objects and arrays of a text: frames on one stack, each with the alternatives that are still possible in
+//! it.
 //!
-//! Cells are immutable and interned, so that equal texts stand in equal states, and forks share what they have in common.
-//! Whoever reads a frame while a mask is made goes through `summary`, `full` or `key_start`, which take it down.
+//! Cells are immutable and interned, so that equal texts stand in equal states, and forks share what they have in
+//! common. Whoever reads a frame while a mask is made goes through `summary`, `full` or `key_start`, which take it
+//! down.
 
 use std::sync::Arc;
 
@@ -341,8 +343,8 @@ impl JsonMachine {
         Ok(self.push(frame, self.parent(stack)))
     }
 
-    /// The frame with a key counted. Without its text, which a mask does not have, an undeclared key is not remembered: the
-    /// tokens that could hold it twice are kept apart.
+    /// The frame with a key counted. Without its text, which a mask does not have, an undeclared key is not remembered:
+    /// the tokens that could hold it twice are kept apart.
     pub(super) fn key_frame(&mut self, frame: FrameId, key: Characters, text: Option<TextId>) -> Result<FrameId> {
         let Some(end) = self.key_end(key)? else { return Ok(frame) };
         let Frame::Object { table, seen, count, .. } = *self.frame_at(frame) else { return Ok(frame) };

@@ -49,6 +49,29 @@ impl JsonMachine {
         &self.learned.keys[of.id as usize]
     }
 
+    /// Whether it may still come to be a declared name, or a key there has been.
+    pub(super) fn is_near(&self, of: Characters) -> bool {
+        let key = self.key(of);
+        key.node != names::NONE || key.seen != Tries::EMPTY
+    }
+
+    /// Whether a declared name ends here, or a key there has been.
+    pub(super) fn is_taken_name(&self, of: Characters) -> bool {
+        let key = self.key(of);
+        self.table_of(of).names.name_at(key.node).is_some() || self.terminals.tries.ends(key.seen)
+    }
+
+    /// A key that has left the declared names and those there have been behind.
+    pub(super) fn apart(&mut self, of: Characters) -> Characters {
+        match self.is_near(of) {
+            false => of,
+            true => {
+                let key = Key { node: names::NONE, seen: Tries::EMPTY, ..self.key(of).clone() };
+                Characters { id: self.intern_key(key), ..of }
+            }
+        }
+    }
+
     pub(super) fn available(&self, of: Characters) -> &Availability {
         &self.learned.availabilities[of.availability as usize]
     }
@@ -122,6 +145,15 @@ impl JsonMachine {
 
     /// After one more character; None: no key that is left begins so.
     pub(super) fn read_key(&mut self, of: Characters, code_point: u32) -> Result<Option<Characters>> {
+        let available = self.available(of);
+        if !available.is_free && available.undeclared.is_empty() {
+            // Most characters lead away from every name: what is dead needs no key of its own.
+            let names = &self.table_of(of).names;
+            let node = names.child(self.key(of).node, code_point);
+            if node == names::NONE || !has_any(&available.names, names.under(node)) {
+                return Ok(None);
+            }
+        }
         let id = self.key_step(of.id, code_point)?;
         let of = Characters { id, ..of };
         Ok(self.is_alive_key(of)?.then_some(of))
@@ -410,8 +442,8 @@ impl JsonMachine {
     }
 }
 
-/// Of the names that are left, those that come next in the schema's order: none behind one there has been, none before one
-/// that is missing, and none that leaves too few behind it.
+/// Of the names that are left, those that come next in the schema's order: none behind one there has been, none before
+/// one that is missing, and none that leaves too few behind it.
 fn in_order(table: &ObjectTable, row: usize, order: &[u32], seen: &[u64], count: u32, left: &mut NameSet) {
     let row = &table.rows[row];
     let place = |name: usize| order.get(name).copied().filter(|&place| place != u32::MAX);

@@ -1,8 +1,8 @@
 //! JSON as a machine of bytes: a schema's alternatives read side by side over one stack of open objects and arrays.
 //!
-//! Brackets are visible, so alternatives never fork the stack: which of them are still possible is a set in each frame. What
-//! a state is made of is interned; a state is a few numbers, and to fork or to go back is to keep one. How masks are made
-//! of it is `fill`'s business.
+//! Brackets are visible, so alternatives never fork the stack: which of them are still possible is a set in each frame.
+//! What a state is made of is interned; a state is a few numbers, and to fork or to go back is to keep one. How masks
+//! are made of it is `fill`'s business.
 
 mod context;
 mod fill;
@@ -24,6 +24,7 @@ use self::key::{Availability, Key, KeyEnd};
 use super::alternatives::Alternatives;
 use super::hash::{Map, Seeded};
 use super::index::VocabularyIndex;
+use super::partial::{Partial, Read, Wrapping};
 use super::schema::{AlternativeId, PropertyOrder, Schema, Spelling};
 use super::terminal::{DEAD, StateId, Terminals};
 use crate::error::{Error, Result};
@@ -92,25 +93,10 @@ enum Reading {
         blanks: u8,
     },
     Characters(Characters),
-    Escape(Characters),
-    Hex {
+    /// Within a character, which began in `of`.
+    Partial {
         of: Characters,
-        n_left: u8,
-        value: u16,
-    },
-    /// The second half of a pair, from its backslash on.
-    LowSurrogate {
-        of: Characters,
-        high: u16,
-        n_left: u8,
-        value: u16,
-    },
-    Utf8 {
-        of: Characters,
-        n_left: u8,
-        value: u32,
-        /// 0 after the second byte.
-        lead: u8,
+        partial: Partial,
     },
     Number {
         state: StateId,
@@ -194,7 +180,6 @@ impl JsonMachine {
         fuel: &mut Fuel,
     ) -> Result<Self> {
         let start = State { reading: Reading::After { blanks: 0 }, stack: ROOT, text: 0 };
-        terminals.keep();
         let learned = Learned::default();
         let schema = Arc::new(schema);
         terminals.keep();
@@ -206,7 +191,8 @@ impl JsonMachine {
     }
 
     fn begin(&mut self) -> Result<()> {
-        self.learned = Learned::default();
+        let cache = Cache::new(self.index.inside_up_to(u32::MAX));
+        self.learned = Learned { cache, ..Learned::default() };
         let frame = self.frame(Frame::Root)?;
         self.push(frame, ROOT);
         self.learned.texts.insert((0, 0));
@@ -234,6 +220,59 @@ impl JsonMachine {
         let next = self.advance(state, byte);
         *fuel = self.fuel;
         next
+    }
+
+    /// The same after some bytes.
+    pub fn walk(&mut self, state: State, bytes: &[u8], fuel: &mut Fuel) -> Result<Option<State>> {
+        self.fuel = *fuel;
+        let next = self.advance_all(state, bytes);
+        *fuel = self.fuel;
+        next
+    }
+
+    fn advance_all(&mut self, mut state: State, bytes: &[u8]) -> Result<Option<State>> {
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            // Most bytes are characters of a string, which change nothing but where it stands.
+            if let Reading::Characters(of) = state.reading
+                && is_plain(byte)
+            {
+                let n = rest.iter().take_while(|&&byte| is_plain(byte)).count();
+                let (plain, after) = rest.split_at(n);
+                self.fuel.spend(n as u64)?;
+                let Some(next) = self.read_plain(state, of, plain)? else { return Ok(None) };
+                state = next;
+                rest = after;
+                continue;
+            }
+            let Some(next) = self.advance(state, byte)? else { return Ok(None) };
+            state = next;
+            rest = after;
+        }
+        Ok(Some(state))
+    }
+
+    /// After some characters of a string, a byte each.
+    fn read_plain(&mut self, state: State, mut of: Characters, plain: &[u8]) -> Result<Option<State>> {
+        let mut text = state.text;
+        if of.is_key() {
+            let remembers = !self.in_mask && self.remembers_text(of);
+            for &byte in plain {
+                let Some(next) = self.read_key(of, byte.into())? else { return Ok(None) };
+                of = next;
+                if remembers {
+                    text = self.learned.texts.insert_full((byte.into(), text)).0 as TextId;
+                }
+            }
+        } else {
+            for &byte in plain {
+                of.id = self.terminals.next(of.id, byte.into(), &mut self.fuel)?;
+                if of.id == DEAD {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(State { reading: Reading::Characters(of), text, ..state }))
     }
 
     /// Whether the text may end here.
@@ -310,12 +349,7 @@ impl JsonMachine {
             },
             Reading::After { .. } => self.after(state, byte),
             Reading::Characters(of) => self.character(state, of, byte),
-            Reading::Escape(of) => self.escape(state, of, byte),
-            Reading::Hex { of, n_left, value } => self.hex(state, of, n_left, value, byte),
-            Reading::LowSurrogate { of, high, n_left, value } => {
-                self.low_surrogate(state, of, high, (n_left, value), byte)
-            }
-            Reading::Utf8 { of, n_left, value, lead } => self.continuation(state, of, (n_left, value, lead), byte),
+            Reading::Partial { of, partial } => self.partial(state, of, partial, byte),
             Reading::Number { state: number } => self.number(state, number, byte),
             Reading::Literal { word, at, set } => {
                 let spelled = WORDS[usize::from(word)];
@@ -446,168 +480,58 @@ impl JsonMachine {
 
     /// A byte within a string, where no character has begun.
     fn character(&mut self, state: State, of: Characters, byte: u8) -> Result<Option<State>> {
-        let to = |reading| Ok(Some(State { reading, ..state }));
         match byte {
             b'"' if of.is_key() => self.close_key(state, of),
             b'"' => match self.terminals.accepts(of.id) {
                 set if set.is_empty() => Ok(None),
                 set => self.end_value(state.stack, set),
             },
-            b'\\' => match self.can_escape(of, 0, 0xffff)? || self.can_escape(of, 0x10000, 0x10ffff)? {
-                true => to(Reading::Escape(of)),
-                false => Ok(None),
+            _ if is_plain(byte) => self.read(state, of, byte.into()),
+            _ => match Partial::begin(byte, Wrapping::JsonString) {
+                Read::Nothing => Ok(None),
+                Read::CodePoint(code_point) => self.read(state, of, code_point),
+                Read::More(partial) => self.begun(state, of, partial),
             },
-            0x20..=0x7f => self.read(state, of, byte.into()),
-            0xc2..=0xf4 => {
-                let (n_left, value) = match byte {
-                    0xc2..=0xdf => (1, u32::from(byte & 0x1f)),
-                    0xe0..=0xef => (2, u32::from(byte & 0x0f)),
-                    _ => (3, u32::from(byte & 0x07)),
-                };
-                let low = (value << (6 * n_left)).max(match n_left {
-                    1 => 0x80,
-                    2 => 0x800,
-                    _ => 0x10000,
-                });
-                match self.can_read(of, low, (((value + 1) << (6 * n_left)) - 1).min(0x10ffff))? {
-                    true => to(Reading::Utf8 { of, n_left, value, lead: byte }),
-                    false => Ok(None),
+        }
+    }
+
+    /// A byte within a character.
+    fn partial(&mut self, state: State, of: Characters, partial: Partial, byte: u8) -> Result<Option<State>> {
+        let is_canonical = self.options.spelling == Spelling::Canonical;
+        if is_canonical && !is_canonical_byte(partial, byte) {
+            return Ok(None);
+        }
+        match partial.read(byte) {
+            Read::Nothing => Ok(None),
+            Read::CodePoint(code_point) => match partial {
+                Partial::Unit { .. } if is_canonical && !needs_digits(code_point) => Ok(None),
+                _ => self.read(state, of, code_point),
+            },
+            Read::More(partial) => self.begun(state, of, partial),
+        }
+    }
+
+    /// A character that is not complete; None: it can become none that may be read.
+    fn begun(&mut self, state: State, of: Characters, partial: Partial) -> Result<Option<State>> {
+        // A canonical spelling has escapes of a few characters alone.
+        let may_be: Option<fn(u32) -> bool> = match partial {
+            _ if self.options.spelling == Spelling::Any => None,
+            Partial::Utf8 { .. } => None,
+            Partial::Escape => Some(|code_point| matches!(code_point, 0..0x20 | 0x22 | 0x5c)),
+            _ => Some(needs_digits),
+        };
+        let mut can = false;
+        for (low, high) in partial.ranges() {
+            match may_be {
+                None => can = can || self.can_read(of, low, high)?,
+                Some(may_be) => {
+                    for code_point in (low..=high.min(0x5c)).filter(|&code_point| may_be(code_point)) {
+                        can = can || self.can_read(of, code_point, code_point)?;
+                    }
                 }
             }
-            _ => Ok(None),
         }
-    }
-
-    fn continuation(
-        &mut self,
-        state: State,
-        of: Characters,
-        (n_left, value, lead): (u8, u32, u8),
-        byte: u8,
-    ) -> Result<Option<State>> {
-        // RFC 3629, section 4: UTF8-tail, narrower after these.
-        let tail = match lead {
-            0xe0 => 0xa0..=0xbf,
-            0xed => 0x80..=0x9f,
-            0xf0 => 0x90..=0xbf,
-            0xf4 => 0x80..=0x8f,
-            _ => 0x80..=0xbf,
-        };
-        if !tail.contains(&byte) {
-            return Ok(None);
-        }
-        let value = value << 6 | u32::from(byte & 0x3f);
-        let n_left = n_left - 1;
-        if n_left == 0 {
-            return self.read(state, of, value);
-        }
-        let (low, high) = (value << (6 * n_left), ((value + 1) << (6 * n_left)) - 1);
-        Ok(self
-            .can_read(of, low, high)?
-            .then_some(State { reading: Reading::Utf8 { of, n_left, value, lead: 0 }, ..state }))
-    }
-
-    fn escape(&mut self, state: State, of: Characters, byte: u8) -> Result<Option<State>> {
-        let code_point = match byte {
-            b'"' | b'\\' => byte.into(),
-            b'/' if self.options.spelling == Spelling::Any => byte.into(),
-            b'b' => 0x08,
-            b't' => 0x09,
-            b'n' => 0x0a,
-            b'f' => 0x0c,
-            b'r' => 0x0d,
-            b'u' => {
-                let can = self.can_spell(of, 0, 0xffff)?;
-                return Ok(can.then_some(State { reading: Reading::Hex { of, n_left: 4, value: 0 }, ..state }));
-            }
-            _ => return Ok(None),
-        };
-        self.read(state, of, code_point)
-    }
-
-    fn hex(&mut self, state: State, of: Characters, n_left: u8, value: u16, byte: u8) -> Result<Option<State>> {
-        let Some(digit) = self.hex_digit(byte) else { return Ok(None) };
-        let value = value << 4 | digit;
-        let n_left = n_left - 1;
-        let low = u32::from(value) << (4 * n_left);
-        let high = ((u32::from(value) + 1) << (4 * n_left)) - 1;
-        if !self.can_spell(of, low, high)? {
-            return Ok(None);
-        }
-        match value {
-            _ if n_left > 0 => Ok(Some(State { reading: Reading::Hex { of, n_left, value }, ..state })),
-            0xd800..=0xdbff => {
-                Ok(Some(State { reading: Reading::LowSurrogate { of, high: value, n_left: 6, value: 0 }, ..state }))
-            }
-            _ => self.read(state, of, value.into()),
-        }
-    }
-
-    fn low_surrogate(
-        &mut self,
-        state: State,
-        of: Characters,
-        high: u16,
-        (n_left, value): (u8, u16),
-        byte: u8,
-    ) -> Result<Option<State>> {
-        let to = |n_left, value| Some(State { reading: Reading::LowSurrogate { of, high, n_left, value }, ..state });
-        match n_left {
-            6 => return Ok(if byte == b'\\' { to(5, 0) } else { None }),
-            5 => return Ok(if byte == b'u' { to(4, 0) } else { None }),
-            _ => {}
-        }
-        let Some(digit) = self.hex_digit(byte) else { return Ok(None) };
-        let value = value << 4 | digit;
-        let n_left = n_left - 1;
-        let low = (u32::from(value) << (4 * n_left)).max(0xdc00);
-        let last = (((u32::from(value) + 1) << (4 * n_left)) - 1).min(0xdfff);
-        if low > last {
-            return Ok(None);
-        }
-        let base = astral(high);
-        match n_left {
-            0 => self.read(state, of, base + (low - 0xdc00)),
-            _ => Ok(match self.can_read(of, base + (low - 0xdc00), base + (last - 0xdc00))? {
-                true => to(n_left, value),
-                false => None,
-            }),
-        }
-    }
-
-    fn hex_digit(&self, byte: u8) -> Option<u16> {
-        let digit = (byte as char).to_digit(16)? as u16;
-        (self.options.spelling == Spelling::Any || !byte.is_ascii_uppercase()).then_some(digit)
-    }
-
-    /// Whether an escape that is begun can end in a character of this range.
-    fn can_escape(&mut self, of: Characters, low: u32, high: u32) -> Result<bool> {
-        if self.options.spelling == Spelling::Any {
-            return self.can_read(of, low, high);
-        }
-        for code_point in (0..0x20).chain([0x22, 0x5c]).filter(|code_point| (low..=high).contains(code_point)) {
-            if self.can_read(of, code_point, code_point)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether four digits in this range spell a character, or the first half of one.
-    fn can_spell(&mut self, of: Characters, low: u32, high: u32) -> Result<bool> {
-        if self.options.spelling == Spelling::Canonical {
-            let without_name = |code_point: &u32| !matches!(code_point, 0x08..=0x0a | 0x0c | 0x0d);
-            for code_point in (0..0x20).filter(without_name).filter(|code_point| (low..=high).contains(code_point)) {
-                if self.can_read(of, code_point, code_point)? {
-                    return Ok(true);
-                }
-            }
-            return Ok(false);
-        }
-        let halves = (low.max(0xd800), high.min(0xdbff));
-        Ok(low < 0xd800 && self.can_read(of, low, high.min(0xd7ff))?
-            || high > 0xdfff && self.can_read(of, low.max(0xe000), high)?
-            || halves.0 <= halves.1 && self.can_read(of, astral(halves.0 as u16), astral(halves.1 as u16) + 0x3ff)?)
+        Ok(can.then_some(State { reading: Reading::Partial { of, partial }, ..state }))
     }
 
     /// Whether some character of this range may be read next. The range may hold surrogates, which are none.
@@ -638,9 +562,24 @@ impl JsonMachine {
     }
 }
 
-/// The first character whose first half this is.
-fn astral(high: u16) -> u32 {
-    0x10000 + ((u32::from(high) - 0xd800) << 10)
+/// A byte that is a character of a string by itself.
+#[inline]
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7f) && !matches!(byte, b'"' | b'\\')
+}
+
+/// Whether a canonical spelling knows a character by the digits of its code point alone.
+fn needs_digits(code_point: u32) -> bool {
+    matches!(code_point, 0..0x20) && !matches!(code_point, 0x08..=0x0a | 0x0c | 0x0d)
+}
+
+/// Whether a canonical spelling may have this byte within a character.
+fn is_canonical_byte(partial: Partial, byte: u8) -> bool {
+    match partial {
+        Partial::Utf8 { .. } => true,
+        Partial::Escape => byte != b'/',
+        _ => !byte.is_ascii_uppercase(),
+    }
 }
 
 impl State {
@@ -678,11 +617,7 @@ impl Reading {
     /// The string that is being read.
     fn characters(self) -> Option<Characters> {
         match self {
-            Self::Characters(of)
-            | Self::Escape(of)
-            | Self::Hex { of, .. }
-            | Self::LowSurrogate { of, .. }
-            | Self::Utf8 { of, .. } => Some(of),
+            Self::Characters(of) | Self::Partial { of, .. } => Some(of),
             _ => None,
         }
     }

@@ -102,8 +102,35 @@ fn vocab() -> Arc<Vocab> {
         "aaaa",
         "aaaaaaaa",
         "bb",
+        " \"a",
+        "\n\"ab\"",
+        " \t\"kind",
+        "\"ca",
+        "\"\\u00",
+        " 12",
+        "\n-1",
+        "-12",
+        "1e5",
+        " true",
+        " tru",
+        "\t}",
+        "  ]",
+        " ,",
+        "  \"",
+        " \n: ",
+        "\\/\"",
+        "\\n\"",
+        "\\u0061\"",
+        "b\": ",
+        "c\":1}",
+        "bc\"",
+        "zz\":true}",
+        "a\":1}",
+        "\u{e9}\"}",
     ];
+    let blanks = [" ".repeat(64), format!("{}1", " ".repeat(65)), format!("{}\"a", "\t".repeat(64)), "\n".repeat(66)];
     tokens.extend(more.iter().map(|token| token.as_bytes().to_vec()));
+    tokens.extend(blanks.map(String::into_bytes));
     tokens.extend(
         [
             &b"\xc3"[..],

@@ -1,5 +1,6 @@
 //! A term's texts that begin or end as asked, without an intersection where the term's own parts show how.
 
+use super::build::Count;
 use super::{Term, TermId, Terms, UNBOUNDED};
 
 impl Terms {
@@ -11,10 +12,7 @@ impl Terms {
             let count = self.count(head);
             let begun = if member == Self::EPSILON {
                 Self::EMPTY
-            } else if count.min > 0 && self.ranges(count.body).is_some() {
-                let first = self.intersection(vec![count.body, class]);
-                let fewer = if count.max == UNBOUNDED { UNBOUNDED } else { count.max - 1 };
-                let others = self.repeat(count.body, count.min - 1, fewer);
+            } else if let Some((first, others)) = self.one_of(count, class) {
                 let rest = self.concat(others, tail);
                 self.concat(first, rest)
             } else {
@@ -43,10 +41,7 @@ impl Terms {
             let count = self.count(last);
             let ended = if member == Self::EPSILON {
                 Self::EMPTY
-            } else if count.min > 0 && self.ranges(count.body).is_some() {
-                let last = self.intersection(vec![count.body, class]);
-                let fewer = if count.max == UNBOUNDED { UNBOUNDED } else { count.max - 1 };
-                let others = self.repeat(count.body, count.min - 1, fewer);
+            } else if let Some((last, others)) = self.one_of(count, class) {
                 let end = self.concat(others, last);
                 parts.into_iter().rev().fold(end, |rest, part| self.concat(part, rest))
             } else {
@@ -56,6 +51,17 @@ impl Terms {
             found.push(ended);
         }
         self.alternation(found)
+    }
+
+    /// Of a class that is repeated, and must be there: what one of them has in common with another class, and all
+    /// others.
+    fn one_of(&mut self, count: Count, class: TermId) -> Option<(TermId, TermId)> {
+        if count.min == 0 || self.ranges(count.body).is_none() {
+            return None;
+        }
+        let one = self.intersection(vec![count.body, class]);
+        let fewer = if count.max == UNBOUNDED { UNBOUNDED } else { count.max - 1 };
+        Some((one, self.repeat(count.body, count.min - 1, fewer)))
     }
 
     /// The texts of `t` without the empty text.
