@@ -18,6 +18,7 @@ def table(found: Curves, what: str) -> str:
 
 
 def plot(found: dict[str, Curves], path: Path, *, x: str, y: str) -> None:
+    """Inputs are made to hurt, so the others are shown without their names."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -28,9 +29,12 @@ def plot(found: dict[str, Curves], path: Path, *, x: str, y: str) -> None:
     for axis, (name, libraries) in zip(axes, found.items(), strict=True):
         for library, times in libraries.items():
             ours = library.startswith("logitwire")
-            axis.plot(list(times), list(times.values()), label=library, marker="o", markersize=3, lw=2.5 if ours else 1)
+            style = {"label": library, "lw": 2.5} if ours else {"label": "others", "lw": 1, "color": "gray"}
+            axis.plot(list(times), list(times.values()), marker="o", markersize=3, **style)
         axis.set(title=name, xlabel=x, xscale="log", yscale="log")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(y)
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    handles, labels = axes[-1].get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    axes[-1].legend(once.values(), once, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(path, metadata={"Date": None})

@@ -2,9 +2,9 @@
 
     python benches/report.py FOLDER DOCS
 
-Times stand under the name of the library. Whether all the text or ids were right stands under ours, and of the others
-together: what another project's software does to input made to break it is for its own tracker, and every reader can
-run `make bench`.
+Times stand under the name of the library. Whether all the text or ids were right, and times of input made to hurt,
+stand under ours, and of the others together: what another project's software does to such is for its own tracker, and
+every reader can run `make bench`.
 """
 
 from __future__ import annotations
@@ -82,6 +82,29 @@ def of_libraries(figures: Figures, test: str, columns: dict[str, Case], cell: Ca
     return table(["", *columns], [row for row in rows if any(row[1:])])
 
 
+def together(of: dict[str, dict[str, float]], columns: Iterable[str]) -> str:
+    """Of library and column: ours, and the least and the most of the others."""
+    rows = []
+    others = ["the others"]
+    for library, found in of.items():
+        if library.startswith("logitwire"):
+            rows.append([library, *(number(found[column]) if column in found else "" for column in columns)])
+    for column in columns:
+        theirs = [
+            of[library][column] for library in of if not library.startswith("logitwire") and column in of[library]
+        ]
+        others.append(f"{number(min(theirs))} to {number(max(theirs))}" if theirs else "")
+    return table(["", *columns], [*rows, others])
+
+
+def hostile(figures: Figures, test: str, columns: dict[str, Case], value: Callable[..., float]) -> str:
+    of = {
+        shown: {name: value(extra) for name, case in columns.items() if (extra := figures.get(test, library, *case))}
+        for library, shown in figures.libraries(test).items()
+    }
+    return together(of, list(columns))
+
+
 def correctness(figures: Figures, test: str, columns: dict[str, list[Case]]) -> str:
     """How many of a column's cases are right: ours, and the least and the most of the others that do as many."""
 
@@ -104,23 +127,22 @@ def correctness(figures: Figures, test: str, columns: dict[str, list[Case]]) -> 
 
 
 def detokenize(figures: Figures) -> dict[str, str]:
-    by_vocabulary = {
+    by_vocabulary: dict[str, Case] = {
         f"{shown}, {case}": (vocabulary, case)
         for vocabulary, shown in DECODERS.items()
         for case in ("English", "mixture")
     }
     cases = ["English", "mixture", "random ids", "lone bytes", "skipped specials"]
-    together = [
+    begins: dict[str, Case] = {shown: (vocabulary, None) for vocabulary, shown in DECODERS.items()}
+    in_one_call = [
         [shown, us(figures.get("test_64_streams_in_one_call", None, *column))]
         for shown, column in by_vocabulary.items()
     ]
     return {
         "one stream": of_libraries(figures, "test_one_stream", by_vocabulary, us),
         "64 streams": of_libraries(figures, "test_64_streams", by_vocabulary, us),
-        "64 streams in one call": table(["", "us a token"], [row for row in together if row[1]]),
-        "begin": of_libraries(
-            figures, "test_begin", {shown: (vocabulary, None) for vocabulary, shown in DECODERS.items()}, us
-        ),
+        "64 streams in one call": table(["", "us a token"], [row for row in in_one_call if row[1]]),
+        "begin": of_libraries(figures, "test_begin", begins, us),
         "right text": correctness(
             figures, "test_one_stream", {case: [(vocabulary, case) for vocabulary in DECODERS] for case in cases}
         ),
@@ -128,12 +150,14 @@ def detokenize(figures: Figures) -> dict[str, str]:
 
 
 def stop(figures: Figures) -> dict[str, str]:
-    names = "one", "four", "frequent letters", "sixteen long", "sixteen of 1,000", "keeps beginning", "worst"
-    cases = {name: (None, name) for name in names}
-    vocabularies = {DECODERS[name]: (name, None) for name in ("llama-3", "mistral-v1")}
+    cases: dict[str, Case] = {name: (None, name) for name in ("one", "four", "frequent letters", "sixteen long")}
+    made: dict[str, Case] = {name: (None, name) for name in ("sixteen of 1,000", "keeps beginning", "worst")}
+    vocabularies: dict[str, Case] = {DECODERS[name]: (name, None) for name in ("llama-3", "mistral-v1")}
     return {
         "stop": of_libraries(figures, "test_stop", cases, us),
+        "stop made to hurt": hostile(figures, "test_stop", made, lambda extra: extra["us_each"]),
         "held": of_libraries(figures, "test_stop", cases, lambda extra: "" if extra is None else str(extra["held"])),
+        "held made to hurt": hostile(figures, "test_stop", made, lambda extra: extra["held"]),
         "detokenize and stop": of_libraries(figures, "test_detokenize_and_stop", vocabularies, us),
     }
 
@@ -146,12 +170,11 @@ def tokenize(figures: Figures) -> dict[str, str]:
         )
         for vocabulary in ENCODERS
     }
-    shown = {name: (vocabulary, None) for vocabulary, name in ENCODERS.items()}
+    shown: dict[str, Case] = {name: (vocabulary, None) for vocabulary, name in ENCODERS.items()}
+    pages: dict[str, Case] = {name: (vocabulary, "English page") for name, (vocabulary, _) in shown.items()}
     return {
         **found,
-        "page": of_libraries(
-            figures, "test_encode", {name: (v, "English page") for name, (v, _) in shown.items()}, mb_s
-        ),
+        "page": of_libraries(figures, "test_encode", pages, mb_s),
         "batch": of_libraries(figures, "test_encode_batch", shown, mb_s),
         "right ids": correctness(
             figures,
@@ -162,7 +185,8 @@ def tokenize(figures: Figures) -> dict[str, str]:
 
 
 CHUNKS = {"1 B": 1, "16 B": 16, "256 B": 256, "1 KiB": 1024, "64 KiB": 65_536}
-STREAMS = "chat", "short", "fields, CR LF", "one line of 1 MB", "one event of 20,000 lines"
+STREAMS = "chat", "short", "fields, CR LF"
+LONG = "one line of 1 MB", "one event of 20,000 lines"
 
 
 def sse(figures: Figures) -> dict[str, str]:
@@ -175,8 +199,13 @@ def sse(figures: Figures) -> dict[str, str]:
             figures, "test_parse", {name: (None, f"chat, {n}") for name, n in CHUNKS.items()}, mb_s
         ),
         "sse streams": of_libraries(figures, "test_parse", {name: (None, f"{name}, 1024") for name in STREAMS}, mb_s),
+        "sse long": hostile(
+            figures, "test_parse", {name: (None, f"{name}, 1024") for name in LONG}, lambda extra: 1 / extra["us_each"]
+        ),
         "sse right": correctness(
-            figures, "test_parse", {name: [(None, f"{name}, {n}") for n in CHUNKS.values()] for name in STREAMS}
+            figures,
+            "test_parse",
+            {name: [(None, f"{name}, {n}") for n in CHUNKS.values()] for name in (*STREAMS, *LONG)},
         ),
         "sse frames": of_libraries(figures, "test_frame", texts, mb_s) + "\n| " + " | ".join(many) + " |",
     }
@@ -187,11 +216,8 @@ def growth(path: Path) -> dict[str, str]:
     tables = {}
     for name, libraries in found.items():
         lengths = sorted({int(n) for times in libraries.values() for n in times})
-        rows = [
-            [library, *(number(times[str(n)]) if str(n) in times else "" for n in lengths)]
-            for library, times in libraries.items()
-        ]
-        tables[f"growth {name}"] = table(["", *(f"{n:,}" for n in lengths)], rows)
+        of = {library: {f"{int(n):,}": us for n, us in times.items()} for library, times in libraries.items()}
+        tables[f"growth {name}"] = together(of, [f"{n:,}" for n in lengths])
     return tables
 
 
