@@ -137,8 +137,10 @@ def test_what_is_no_json_is_an_error_after_what_came_before(bad: str) -> None:
         assert caught.value.data == bad
         assert caught.value.position is not None
         assert list(stream) == []
-        with pytest.raises(lw.PayloadError):
+        with pytest.raises(lw.PayloadError) as again:
             stream.parser.feed_json(b"")
+        assert again.value.events == []
+        assert again.value is not caught.value
         stream.parser.reset()
         assert stream.parser.feed_json(b"data: 3\n\n") == [3]
 

@@ -4,7 +4,7 @@ use jiter::{PythonParse, StringCacheMode};
 use logitwire_core::limits::Limits;
 use logitwire_core::sse::parse::{Bounds, DEFAULT_TYPE, Parser, RawEvent};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PySlice, PyString, PyTuple};
 
 use crate::array::Bytes;
 use crate::error::{Error, Result};
@@ -138,8 +138,8 @@ pub(crate) struct SseParser {
     id: Kept,
     /// Data of several lines, joined.
     joined: Vec<u8>,
-    /// That a payload was no JSON, until `reset`.
-    failed: Option<PyErr>,
+    /// The payload that was no JSON, until `reset`.
+    failed: Option<NotJson>,
 }
 
 #[pymethods]
@@ -210,7 +210,10 @@ impl SseParser {
             let text = String::from_utf8_lossy(data);
             match parse.python_parse(py, text.as_bytes()) {
                 Ok(payload) => payloads.push(payload),
-                Err(error) => return Err(not_json(py, &text, error.index, &error.error_type.to_string())?),
+                Err(error) => {
+                    let (position, why) = (error.index, error.error_type.to_string());
+                    return Err(Failure::NotJson(NotJson { data: text.into_owned(), position, why }));
+                }
             }
             Ok(())
         })
@@ -238,7 +241,8 @@ impl SseParser {
     }
 }
 
-type Show<'py> = Bound<'py, PyAny>;
+type Shown<'py> = Vec<Bound<'py, PyAny>>;
+type Outcome = std::result::Result<(), Failure>;
 
 impl SseParser {
     /// Feed the core. `show` puts what an event is to be into the list; the event's type and id are made for it.
@@ -246,10 +250,10 @@ impl SseParser {
         &mut self,
         py: Python<'py>,
         chunk: &Bound<'py, PyAny>,
-        mut show: impl FnMut(&mut Vec<Show<'py>>, RawEvent<'_>, Py<PyString>, Py<PyString>, &mut Vec<u8>) -> Result<()>,
+        mut show: impl FnMut(&mut Shown<'py>, RawEvent<'_>, Py<PyString>, Py<PyString>, &mut Vec<u8>) -> Outcome,
     ) -> Result<Bound<'py, PyList>> {
-        if let Some(error) = &self.failed {
-            return Err(Error::Py(error.clone_ref(py)));
+        if let Some(failed) = &self.failed {
+            return Err(Error::Py(with_events(failed.raised(py)?, PyList::empty(py))?));
         }
         let (mut shown, mut failed) = (Vec::new(), None);
         let Self { core, is_done, event_type, id, joined, .. } = self;
@@ -260,7 +264,8 @@ impl SseParser {
             *is_done |= event.one_piece() == Some(DONE);
             let name = if event.event_type.is_empty() { DEFAULT_TYPE.as_bytes() } else { event.event_type };
             let strings = event_type.get(py, name).and_then(|name| Ok((name, id.get(py, event.id.as_bytes())?)));
-            failed = strings.and_then(|(name, id)| show(&mut shown, event, name, id, joined)).err();
+            let outcome = strings.map_err(Failure::Error);
+            failed = outcome.and_then(|(name, id)| show(&mut shown, event, name, id, joined)).err();
         };
         let read = match chunk.cast::<PyBytes>() {
             Ok(bytes) => core.feed_raw(bytes.as_bytes(), on_event),
@@ -269,16 +274,17 @@ impl SseParser {
         let shown = PyList::new(py, shown)?;
         let error: PyErr = match (failed, read) {
             (None, Ok(())) => return Ok(shown),
-            (Some(error), _) => {
-                let error = PyErr::from(error);
-                self.failed = Some(error.clone_ref(py));
-                error
-            }
+            (Some(Failure::Error(error)), _) => return Err(error),
+            (Some(Failure::NotJson(failed)), _) => self.failed.insert(failed).raised(py)?,
             (None, Err(error)) => Error::from(error).into(),
         };
-        error.value(py).setattr("events", shown)?;
-        Err(Error::Py(error))
+        Err(Error::Py(with_events(error, shown)?))
     }
+}
+
+fn with_events<'py>(error: PyErr, events: Bound<'py, PyList>) -> PyResult<PyErr> {
+    error.value(events.py()).setattr("events", events)?;
+    Ok(error)
 }
 
 /// The data of an event in one piece, made in `joined` where there is none.
@@ -294,12 +300,39 @@ fn one_piece<'a>(event: &'a RawEvent<'_>, joined: &'a mut Vec<u8>) -> &'a [u8] {
     }
 }
 
-fn not_json(py: Python<'_>, data: &str, position: usize, why: &str) -> Result<Error> {
-    let facts = pyo3::types::PyDict::new(py);
-    facts.set_item("data", data)?;
-    facts.set_item("position", position)?;
-    facts.set_item("hint", "feed gives the events as they are, whatever their data")?;
-    let class = py.import("logitwire.errors")?.getattr("PayloadError")?;
-    let message = format!("an event's data is not JSON, byte {position}: {why}");
-    Ok(Error::Py(PyErr::from_value(class.call((message,), Some(&facts))?)))
+/// A payload that is no JSON.
+struct NotJson {
+    data: String,
+    position: usize,
+    why: String,
+}
+
+impl NotJson {
+    fn raised(&self, py: Python<'_>) -> PyResult<PyErr> {
+        let facts = PyDict::new(py);
+        facts.set_item("data", &self.data)?;
+        facts.set_item("position", self.position)?;
+        facts.set_item("hint", "feed gives the events as they are, whatever their data")?;
+        let class = py.import("logitwire.errors")?.getattr("PayloadError")?;
+        let message = format!("an event's data is not JSON, byte {}: {}", self.position, self.why);
+        Ok(PyErr::from_value(class.call((message,), Some(&facts))?))
+    }
+}
+
+/// Why an event could not be shown.
+enum Failure {
+    NotJson(NotJson),
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Error(error.into())
+    }
 }
