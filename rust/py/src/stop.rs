@@ -121,6 +121,7 @@ impl Stops<'_> {
             Self::Compiled(matcher) => {
                 let mut matcher = matcher.copy();
                 matcher.core.reset();
+                matcher.texts = matcher.texts.filter(|texts| texts.begin());
                 Ok(matcher)
             }
         }

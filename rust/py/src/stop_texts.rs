@@ -4,6 +4,7 @@
 //! text, at twice the price of the others. What came of it in some stream comes of it in all, so it is kept, for matchers
 //! that are shared by many. The first to want a place has it for good.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use logitwire_core::stop::Place;
@@ -18,7 +19,10 @@ const LOG_N: u32 = 10;
 
 /// Of one set of stops, with the vocabulary that first came to it.
 #[derive(Default)]
-pub(crate) struct StopTexts(OnceLock<Slots>);
+pub(crate) struct StopTexts {
+    is_begun: AtomicBool,
+    slots: OnceLock<Slots>,
+}
 
 struct Slots {
     owner: Arc<Texts>,
@@ -33,6 +37,11 @@ struct Entry {
 }
 
 impl StopTexts {
+    /// Begin a stream. The first may be the only one, and keeps nothing: whether there was one before.
+    pub(crate) fn begin(&self) -> bool {
+        self.is_begun.swap(true, Ordering::Relaxed)
+    }
+
     /// What a token led to where the stream stood, and its string.
     #[inline]
     pub(crate) fn get<'py>(
@@ -49,7 +58,7 @@ impl StopTexts {
     /// Keep what a token led to.
     pub(crate) fn put(&self, texts: &Arc<Texts>, before: Place, id: u32, (after, text): (Place, &Bound<'_, PyString>)) {
         let entries = || (0..1 << LOG_N).map(|_| PyOnceLock::new()).collect();
-        self.0.get_or_init(|| Slots { owner: texts.clone(), entries: entries() });
+        self.slots.get_or_init(|| Slots { owner: texts.clone(), entries: entries() });
         if let Some(slot) = self.slot(texts, before, id) {
             let entry = || Entry { before, id, after, text: text.clone().unbind() };
             slot.get_or_init(text.py(), entry);
@@ -58,7 +67,7 @@ impl StopTexts {
 
     #[inline]
     fn slot(&self, texts: &Arc<Texts>, before: Place, id: u32) -> Option<&PyOnceLock<Entry>> {
-        let slots = self.0.get().filter(|slots| Arc::ptr_eq(&slots.owner, texts))?;
+        let slots = self.slots.get().filter(|slots| Arc::ptr_eq(&slots.owner, texts))?;
         let hash = (id ^ before.number().wrapping_mul(0x85eb_ca6b)).wrapping_mul(0x9e37_79b1);
         slots.entries.get((hash >> (u32::BITS - LOG_N)) as usize)
     }
