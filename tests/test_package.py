@@ -103,7 +103,9 @@ def test_sdist_holds_what_a_packager_needs() -> None:
         "requirements/vocabularies.txt",
     }
     tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
-    crates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rust").rglob("*.rs")}
+    crates = {
+        path.relative_to(ROOT).as_posix() for crate in ("core", "py") for path in (ROOT / "rust" / crate).rglob("*.rs")
+    }
     assert tracked | tests | crates <= names
     assert not [name for name in names if name.endswith((".so", ".pyc", ".whl"))]
 

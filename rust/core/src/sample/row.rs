@@ -170,8 +170,10 @@ fn stage<'a>(logits: Logits<'a>, allowed: Allowed<'_>, request: &Request, scratc
         Logits::Candidates { ids, logits, .. } => {
             let width = request.vocab_size();
             let (mut xs, ids) = sorted_candidates(ids, logits, kernels);
+            // A model may have more ids than the vocabulary.
+            let reach = ids.last().map_or(0, |&id| id as usize + 1);
             for (position, x) in xs.iter_mut().enumerate() {
-                if allowed.masks(width).any(|mask| !mask::is_allowed(mask, ids[position] as usize)) {
+                if allowed.masks(reach).any(|mask| !mask::is_allowed(mask, ids[position] as usize)) {
                     *x = f32::NEG_INFINITY;
                 }
             }
