@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -38,3 +41,18 @@ def plot(found: dict[str, Curves], path: Path, *, x: str, y: str) -> None:
     once = dict(zip(labels, handles, strict=True))
     axes[-1].legend(once.values(), once, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(path, metadata={"Date": None})
+
+
+def write(
+    measure: Callable[[], dict[str, Curves]], about: str | None, name: str, *, each: str, of: str, x: str, y: str
+) -> None:
+    """Measure; what was found goes into the folder of the command line, as JSON and as a plot, and to the terminal."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    folder = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    found = measure()
+    (folder / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    for title, libraries in found.items():
+        print(f"\n{title}: {each}\n\n{table(libraries, of)}")
+    plot(found, folder / f"{name}.svg", x=x, y=y)

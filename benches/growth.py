@@ -8,15 +8,13 @@ Every library of `libraries/detokenize.py` is run; one whose stream has taken a 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from curves import plot, table
+from curves import write
 from libraries import released
 from libraries.detokenize import LIBRARIES, Begin
 from vocabulary import VOCABULARIES
@@ -63,17 +61,7 @@ def measure() -> dict[str, dict[str, dict[int, float]]]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
-    found = measure()
-    (folder / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
-    for name, libraries in found.items():
-        print(f"\n{name}: us a token\n\n{table(libraries, 'tokens')}")
-    plot(found, folder / "growth.svg", x="tokens in the stream", y="microseconds a token")
-
-
 if __name__ == "__main__":
-    main()
+    write(
+        measure, __doc__, "growth", each="us a token", of="tokens", x="tokens in the stream", y="microseconds a token"
+    )

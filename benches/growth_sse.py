@@ -8,8 +8,6 @@ Every reader of `libraries/sse.py` is run; one that has taken a few seconds is n
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from curves import plot, table
+from curves import write
 from libraries import released
 from libraries.sse import READERS, Read
 
@@ -73,17 +71,5 @@ def measure() -> dict[str, dict[str, dict[int, float]]]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
-    found = measure()
-    (folder / "growth_sse.json").write_text(json.dumps(found, indent=1) + "\n")
-    for name, libraries in found.items():
-        print(f"\n{name}: ns a byte\n\n{table(libraries, 'bytes')}")
-    plot(found, folder / "growth_sse.svg", x="bytes of the event", y="nanoseconds a byte")
-
-
 if __name__ == "__main__":
-    main()
+    write(measure, __doc__, "growth_sse", each="ns a byte", of="bytes", x="bytes of the event", y="nanoseconds a byte")
